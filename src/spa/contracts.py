@@ -1,0 +1,289 @@
+"""What each kind of component must do. Protocols only: nothing to inherit from.
+
+A component never calls a model. It *asks* by yielding requests and gets the results where it
+yielded. The engine drives many such generators at once, batches what they ask across rows, stores
+every answer and replays stored answers on resume. So component code must be deterministic given
+its answers. A component that asks nothing just returns its value.
+
+Every class takes its validated config as the only argument of ``__init__``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator as _Gen
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+
+from spa.types import (
+    ChatRequest,
+    ChatResult,
+    EvaluationItem,
+    Group,
+    JsonValue,
+    LabelRequest,
+    LabelResult,
+    Metric,
+    Objective,
+    PreferencePair,
+    Prompt,
+    Request,
+    RequestFailure,
+    Response,
+    Result,
+    Score,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Asks",
+    "Backend",
+    "Denoiser",
+    "Evaluator",
+    "Generator",
+    "Judge",
+    "Loss",
+    "PairBatch",
+    "PairBuilder",
+    "PairLosses",
+    "Refiner",
+    "Returns",
+    "Source",
+    "chat",
+    "chat_all",
+    "label",
+    "label_all",
+]
+
+T = TypeVar("T")
+
+Asks: TypeAlias = _Gen["Request | Sequence[Request]", "Result | Sequence[Result]", T]
+"""A generator that yields a request, or several to be answered side by side, and is sent the
+result, or the results in the same order."""
+
+Returns: TypeAlias = "Asks[T] | T"
+"""What a component method may be: one that asks, or one that just returns."""
+
+
+def chat(request: ChatRequest) -> Asks[ChatResult]:
+    """Asks for one answer: ``result = yield from chat(request)``."""
+    return cast("ChatResult", (yield request))
+
+
+def chat_all(requests: Sequence[ChatRequest]) -> Asks[Sequence[ChatResult]]:
+    """Asks for several answers side by side; the results come in the order of the requests."""
+    return cast("Sequence[ChatResult]", (yield requests))
+
+
+def label(request: LabelRequest) -> Asks[LabelResult]:
+    """Asks for one label distribution: ``result = yield from label(request)``."""
+    return cast("LabelResult", (yield request))
+
+
+def label_all(requests: Sequence[LabelRequest]) -> Asks[Sequence[LabelResult]]:
+    """Asks for several label distributions side by side, in the order of the requests."""
+    return cast("Sequence[LabelResult]", (yield requests))
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where prompts come from."""
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Yields the prompts in a stable order; ids are unique and stable between runs."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of the content, so that a changed file is noticed and a moved one is not."""
+        ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Samples the responses of a prompt."""
+
+    def sample(self, prompt: Prompt) -> Returns[Sequence[Response]]:
+        """Returns the samples y_1 .. y_n."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Scores a response on every objective."""
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """Lowest and highest possible score; ``None`` if there is no such bound."""
+        ...
+
+    def score(
+        self, prompt: Prompt, response: Response, objectives: Sequence[Objective]
+    ) -> Returns[Mapping[str, Score]]:
+        """Returns one score an objective, keyed by its name; `Score.value` None if unscored."""
+        ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """Writes one improved response from all samples and their scores."""
+
+    def refine(self, group: Group, objectives: Sequence[Objective]) -> Returns[Response | None]:
+        """Returns the refined response, or None where there is nothing to refine."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Decides whether the judgement of a group can be trusted. Every response is scored."""
+
+    def verdict(self, group: Group, objectives: Sequence[Objective]) -> Verdict:
+        """Returns whether the group stays, and under which reason it is counted."""
+        ...
+
+
+@runtime_checkable
+class PairBuilder(Protocol):
+    """Builds the preference pairs of a group. Every response is scored."""
+
+    def pairs(self, group: Group, objectives: Sequence[Objective]) -> Sequence[PreferencePair]:
+        """Returns the pairs, none twice."""
+        ...
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Measures models on held-out prompts. What it asks is answered by the judge's model."""
+
+    def evaluate(
+        self, item: EvaluationItem, objectives: Sequence[Objective]
+    ) -> Returns[Mapping[str, JsonValue]]:
+        """Returns what was seen for one prompt: a flat record, kept and given to `summary`."""
+        ...
+
+    def summary(
+        self, rows: Sequence[Mapping[str, JsonValue]], objectives: Sequence[Objective]
+    ) -> Sequence[Metric]:
+        """Returns the figures over all rows, each with its number of prompts and interval."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Runs a model."""
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result | RequestFailure]]:
+        """Yields (place in ``requests``, result) as they finish, in any order, each place once."""
+        ...
+
+    def fingerprint(self) -> str:
+        """The model's identity for cache keys: weights, adapter, tokenizer, chat template.
+
+        Must not load weights: planning a run calls it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees memory; called once, when no further request will come."""
+        ...
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """What a loss sees: R unique responses, P pairs among them, K objectives, T tokens.
+
+    It holds whole prompt groups, so every pair's responses are in it. It may be a part of the
+    optimizer batch; ``mean_gap_sum`` and ``mean_gap_l1`` are those of the whole optimizer batch.
+
+    Attributes:
+        logprobs: (R, T) natural log-probability of each response token under the policy, fp32,
+            0 where ``mask`` is 0.
+        mask: (R, T) 1 for response tokens, the end token included where the model produced it.
+        chosen: (P,) row of the chosen response.
+        rejected: (P,) row of the rejected response.
+        scores: (R, K) judge scores, in the order of the objectives.
+        gap_sum: (P,) ``|sum_k s_k(chosen) - sum_k s_k(rejected)|``.
+        gap_l1: (P,) ``sum_k |s_k(chosen) - s_k(rejected)|``.
+        mean_gap_sum: Mean of ``gap_sum`` over the optimizer batch.
+        mean_gap_l1: Mean of ``gap_l1`` over the optimizer batch.
+        reference_logprobs: (R, T) under the reference policy, the model at the start of the
+            round; None unless the loss has ``needs_reference``.
+    """
+
+    logprobs: torch.Tensor
+    mask: torch.Tensor
+    chosen: torch.Tensor
+    rejected: torch.Tensor
+    scores: torch.Tensor
+    gap_sum: torch.Tensor
+    gap_l1: torch.Tensor
+    mean_gap_sum: float
+    mean_gap_l1: float
+    reference_logprobs: torch.Tensor | None = None
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """(R,) response lengths |y| in tokens; at least 1."""
+        return self.mask.sum(-1)
+
+    @property
+    def sums(self) -> torch.Tensor:
+        """(R,) log p(y|x), summed over response tokens."""
+        return (self.logprobs * self.mask).sum(-1)
+
+    @property
+    def averages(self) -> torch.Tensor:
+        """(R,) log p(y|x) / |y|."""
+        return self.sums / self.lengths
+
+    @property
+    def reference_sums(self) -> torch.Tensor:
+        """(R,) log p_ref(y|x).
+
+        Raises:
+            ValueError: If the loss did not set ``needs_reference``.
+        """
+        if self.reference_logprobs is None:
+            raise ValueError(
+                "this batch has no reference log-probabilities: "
+                "set needs_reference = True on the loss"
+            )
+        return (self.reference_logprobs * self.mask).sum(-1)
+
+    def gaps(self, kind: Literal["sum", "l1"] = "sum") -> torch.Tensor:
+        """(P,) score gaps of one kind."""
+        return self.gap_sum if kind == "sum" else self.gap_l1
+
+    def mean_gap(self, kind: Literal["sum", "l1"] = "sum") -> float:
+        """Mean gap of one kind over the optimizer batch."""
+        return self.mean_gap_sum if kind == "sum" else self.mean_gap_l1
+
+
+@dataclass(frozen=True)
+class PairLosses:
+    """What a loss returns.
+
+    Attributes:
+        losses: (P,) one loss a pair. The trainer divides their sum once, by the number of pairs
+            of the optimizer batch.
+        metrics: Name to (P,) values, averaged over the optimizer batch and logged.
+    """
+
+    losses: torch.Tensor
+    metrics: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """Turns the log-probabilities of a batch of pairs into one loss a pair."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether ``PairBatch.reference_logprobs`` is needed."""
+        ...
+
+    def __call__(self, batch: PairBatch) -> PairLosses:
+        """Returns one loss a pair; must be differentiable in ``batch.logprobs``."""
+        ...

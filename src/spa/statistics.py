@@ -1,0 +1,69 @@
+"""How sure a mean over prompts is: a bootstrap that draws prompts.
+
+Evaluators use it through ``spa.api``. A difference between two models is measured prompt by prompt
+first and then handed in as one series: that is the paired bootstrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["MeanInterval", "mean_interval"]
+
+_DRAWS_AT_ONCE = 2_000_000
+
+
+class MeanInterval(NamedTuple):
+    """A mean with its interval.
+
+    Attributes:
+        mean: ``None`` without values.
+        low: Lower end, ``None`` for fewer than two values.
+        high: Upper end, ``None`` for fewer than two values.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def mean_interval(
+    values: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> MeanInterval:
+    """Mean and percentile bootstrap interval.
+
+    The percentile interval is used because it always exists and never leaves the range of the
+    data, so that a rate stays within [0, 1].
+
+    Args:
+        values: One value a prompt.
+        confidence: Coverage aimed at, in (0, 1).
+        resamples: How many times the prompts are drawn anew.
+        seed: The same values and seed give the same interval.
+
+    Returns:
+        The mean with its interval. Equal values give an interval of no width.
+    """
+    import numpy as np  # here, as spa.api must be fast to import
+    from scipy import stats  # takes about a second
+
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        return MeanInterval(None, None, None)
+    mean = float(data.mean())
+    if data.size == 1:
+        return MeanInterval(mean, None, None)
+    if data.min() == data.max():
+        return MeanInterval(float(data[0]), float(data[0]), float(data[0]))
+    found = stats.bootstrap(
+        (data,),
+        np.mean,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        batch=max(1, _DRAWS_AT_ONCE // data.size),
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return MeanInterval(mean, float(found.low), float(found.high))

@@ -1,0 +1,75 @@
+"""Intervals equal scipy's, are reproducible, and exist where there is little to say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from spa.statistics import MeanInterval, mean_interval
+
+DATA = [5.0, 6.5, 7.0, 3.25, 8.0, 5.5, 6.0]
+
+
+def test_equals_scipy() -> None:
+    expected = stats.bootstrap(
+        (DATA,),
+        np.mean,
+        n_resamples=2000,
+        confidence_level=0.9,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    found = mean_interval(DATA, confidence=0.9, resamples=2000, seed=3)
+    assert found == MeanInterval(np.mean(DATA), expected.low, expected.high)
+
+
+def test_equals_a_bootstrap_written_out() -> None:
+    rng = np.random.default_rng(99)
+    means = rng.choice(DATA, size=(40_000, len(DATA))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    found = mean_interval(DATA, resamples=40_000)
+    assert found.low == pytest.approx(low, abs=0.05)
+    assert found.high == pytest.approx(high, abs=0.05)
+
+
+def test_batches_do_not_change_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mean_interval(DATA, resamples=999)
+    monkeypatch.setattr("spa.statistics._DRAWS_AT_ONCE", 100)
+    assert mean_interval(DATA, resamples=999) == whole
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], MeanInterval(None, None, None)),
+        ([4.0], MeanInterval(4.0, None, None)),
+        ([0.1, 0.1, 0.1], MeanInterval(0.1, 0.1, 0.1)),
+    ],
+)
+def test_little_data(values: Any, expected: Any) -> None:
+    assert mean_interval(values) == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_stays_in_the_range_of_the_data_and_around_the_mean(values: Any) -> None:
+    found = mean_interval(values, resamples=200)
+    assert found.mean is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert min(values) - 1e-12 <= found.low <= found.high <= max(values) + 1e-12
+    assert found == mean_interval(values, resamples=200), "the seed decides"
+
+
+def test_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        found = mean_interval(rng.normal(size=40).tolist(), resamples=400, seed=trial)
+        hits += found.low <= 0 <= found.high  # type: ignore[operator]
+    assert 0.89 <= hits / 200 <= 0.99
