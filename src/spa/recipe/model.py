@@ -1,0 +1,159 @@
+"""A validated recipe: what the engine runs.
+
+Everything is resolved: components are found, configs are validated, defaults are filled in and
+paths are absolute. `Recipe.resolved` writes it down again as a recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from spa.plugins.registered import Registered
+from spa.recipe.sections import AnswerConfig, SplitConfig, TrainConfig
+from spa.types import JsonValue, Objective
+
+__all__ = ["ComponentSpec", "JudgeSpec", "PromptsSpec", "Recipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """A component that a recipe uses.
+
+    Attributes:
+        kind: The kind of component, for example ``"judge"``.
+        name: As the recipe writes it, bare or qualified.
+        registered: The component as its plugin announced it.
+        config: Its validated config.
+    """
+
+    kind: str
+    name: str
+    registered: Registered
+    config: BaseModel
+
+    def resolved(self) -> dict[str, JsonValue]:
+        """The section as a recipe would write it, with the qualified name and every default."""
+        return {
+            "use": self.registered.qualified,
+            **self.config.model_dump(mode="json", by_alias=True),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PromptsSpec(ComponentSpec):
+    """The source of prompts.
+
+    Attributes:
+        split: How the prompts are divided; None: as the source says.
+        limit: Use only the first so many prompts; None: all.
+    """
+
+    split: SplitConfig | None = None
+    limit: int | None = None
+
+    def resolved(self) -> dict[str, JsonValue]:
+        """The section as a recipe would write it."""
+        split = None if self.split is None else self.split.model_dump(mode="json")
+        return {**ComponentSpec.resolved(self), "split": split, "limit": self.limit}
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec(ComponentSpec):
+    """The judge.
+
+    Attributes:
+        backend: The model that it asks; None: the policy judges itself.
+    """
+
+    backend: ComponentSpec | None = None
+
+    def resolved(self) -> dict[str, JsonValue]:
+        """The section as a recipe would write it."""
+        backend = None if self.backend is None else self.backend.resolved()
+        return {**ComponentSpec.resolved(self), "backend": backend}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A validated recipe.
+
+    Attributes:
+        name: Its name.
+        source: The file that it was read from, as it was given.
+        seed: Seed of everything random that has no seed of its own.
+        objectives: In order of priority, each with its definition.
+        model: The policy, a backend.
+        prompts: Where prompts come from.
+        generate: What samples responses.
+        judge: What scores them.
+        refine: What writes the improved response; None: nothing does.
+        denoise: What drops groups, in this order.
+        pairs: What builds preference pairs.
+        loss: What training minimises.
+        train: How the policy is trained.
+        answer: How models answer held-out prompts.
+        evaluate: What measures them.
+        iterations: Rounds of the whole method, at least 1.
+        requires: Distributions that it needs.
+    """
+
+    name: str
+    source: str
+    seed: int
+    objectives: tuple[Objective, ...]
+    model: ComponentSpec
+    prompts: PromptsSpec
+    generate: ComponentSpec
+    judge: JudgeSpec
+    refine: ComponentSpec | None
+    denoise: tuple[ComponentSpec, ...]
+    pairs: ComponentSpec
+    loss: ComponentSpec
+    train: TrainConfig
+    answer: AnswerConfig
+    evaluate: tuple[ComponentSpec, ...]
+    iterations: int = 1
+    requires: tuple[str, ...] = ()
+
+    @property
+    def components(self) -> tuple[ComponentSpec, ...]:
+        """All components that it uses, in the order of the flow; the judge's backend included."""
+        judge = (self.judge,) if self.judge.backend is None else (self.judge, self.judge.backend)
+        refine = () if self.refine is None else (self.refine,)
+        return (
+            *(self.model, self.prompts, self.generate),
+            *judge,
+            *refine,
+            *self.denoise,
+            *(self.pairs, self.loss),
+            *self.evaluate,
+        )
+
+    def resolved(self) -> dict[str, JsonValue]:
+        """The whole recipe as plain values, itself a valid recipe: nothing is left to a default.
+
+        Inherited values and overrides are in it, paths are absolute, names are qualified.
+        """
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "requires": list(self.requires),
+            "objectives": [
+                {"name": each.name, "definition": each.definition, "threshold": each.threshold}
+                for each in self.objectives
+            ],
+            "model": self.model.resolved(),
+            "prompts": self.prompts.resolved(),
+            "generate": self.generate.resolved(),
+            "judge": self.judge.resolved(),
+            "refine": None if self.refine is None else self.refine.resolved(),
+            "denoise": [each.resolved() for each in self.denoise],
+            "pairs": self.pairs.resolved(),
+            "loss": self.loss.resolved(),
+            "train": self.train.model_dump(mode="json"),
+            "answer": self.answer.model_dump(mode="json"),
+            "evaluate": [each.resolved() for each in self.evaluate],
+            "iterations": self.iterations,
+        }

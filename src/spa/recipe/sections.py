@@ -1,0 +1,246 @@
+"""The sections of a recipe that belong to spa itself: objectives, training, answers, splits.
+
+Every component brings its own config; what stands here does not depend on components.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from spa.fields import ComponentConfig, NotInKey
+
+__all__ = [
+    "AnswerConfig",
+    "LoraSettings",
+    "ObjectiveConfig",
+    "PromptSettings",
+    "RecipeSettings",
+    "SplitConfig",
+    "TrainConfig",
+]
+
+LORA_LEARNING_RATE = 2e-4
+FULL_LEARNING_RATE = 1e-6
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_MEMORY = NotInKey("changes memory and speed only")
+
+
+def _is_name(value: str) -> str:
+    if not _NAME.match(value):
+        raise ValueError(
+            f"{value!r} is not a name: use letters, digits, '-', '_' and '.', "
+            "beginning with a letter or digit"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+
+
+class ObjectiveConfig(ComponentConfig):
+    """One objective; the order in the recipe is the priority, most important first."""
+
+    name: Name = Field(description="Unique in the recipe, for example harmlessness.")
+    definition: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The constitution: the written definition that the judge scores against. "
+        "Null: the one of this name that ships with spa.",
+    )
+    threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="A score at or above it counts as met, so that the next objective decides. "
+        "Null: none.",
+    )
+
+
+class SplitConfig(ComponentConfig):
+    """How the prompts are divided."""
+
+    heldout: int = Field(
+        ge=0,
+        description="Prompts kept out of training and used for evaluation only, chosen by the "
+        "recipe's seed.",
+    )
+
+
+class PromptSettings(ComponentConfig):
+    """The keys of the section ``prompts`` that hold for every source."""
+
+    split: SplitConfig | None = Field(
+        default=None,
+        description="Null: the prompts are divided as the source says; one that says nothing "
+        "holds none out.",
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Use only the first so many prompts, before they are divided. Null: all.",
+    )
+
+
+class LoraSettings(ComponentConfig):
+    """The adapter that training learns (LoRA, arXiv 2106.09685)."""
+
+    r: int = Field(default=16, ge=1, description="Rank of the update.")
+    alpha: float = Field(
+        default_factory=lambda known: 2.0 * known.get("r", 16),
+        gt=0,
+        description="Scale of the update: it is multiplied by alpha / r. Default: 2 r.",
+    )
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Dropout on the adapter's input. Preference training does best without.",
+    )
+    target_modules: str | tuple[str, ...] = Field(
+        default="all-linear",
+        min_length=1,
+        description="Layers that get an adapter: 'all-linear' (all but the output layer), or a "
+        "list of module names.",
+    )
+
+
+class TrainConfig(ComponentConfig):
+    """How the policy is trained. Defaults suit LoRA on a small set of prompts."""
+
+    epochs: float = Field(
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Passes over the prompt groups of a round.",
+    )
+    lora: LoraSettings | None = Field(
+        default_factory=LoraSettings,
+        description="The adapter to learn. Null: full fine-tuning.",
+    )
+    learning_rate: float = Field(
+        default_factory=lambda known: (
+            LORA_LEARNING_RATE if known.get("lora") else FULL_LEARNING_RATE
+        ),
+        gt=0,
+        allow_inf_nan=False,
+        description="Highest learning rate of the schedule. "
+        f"Default: {LORA_LEARNING_RATE:g} with LoRA, {FULL_LEARNING_RATE:g} without.",
+    )
+    batch_pairs: int = Field(
+        default=32,
+        ge=1,
+        description="Preference pairs in one optimizer step, as near as whole prompt groups "
+        "come to it. "
+        "The mean gap of the SPA loss is taken over these.",
+    )
+    micro_groups: Annotated[int, _MEMORY] = Field(
+        default=1,
+        ge=1,
+        description="Prompt groups sent through the model together. Changes memory and speed, "
+        "not the result.",
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        default=None,
+        description="Number format of the weights while training. Null: that of the section model.",
+    )
+    max_length: int | None = Field(
+        default=None,
+        ge=2,
+        description="Longest prompt with response in tokens; longer responses are left out and "
+        "counted. "
+        "Null: as long as the model allows.",
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine", description="How the learning rate falls after the warm-up."
+    )
+    warmup_ratio: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises."
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="Weight decay of AdamW."
+    )
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="Gradients longer than this are scaled down to it."
+    )
+    gradient_checkpointing: Annotated[bool, _MEMORY] = Field(
+        default=False,
+        description="Compute activations twice to store fewer of them. Changes memory and speed.",
+    )
+    save_steps: Annotated[
+        int | None, NotInKey("changes what is kept on disk while training only")
+    ] = Field(
+        default=None,
+        ge=1,
+        description="Write a checkpoint every so many steps. Null: at the end of each epoch.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**32,
+        description="Seed of adapter weights and data order. Null: the recipe's seed.",
+    )
+
+
+class AnswerConfig(ComponentConfig):
+    """How models answer held-out prompts for evaluation. Sampled, as models are mostly used."""
+
+    n: int = Field(
+        default=1, ge=1, description="Answers a prompt. More answers make the figures steadier."
+    )
+    temperature: float = Field(
+        default=0.7,
+        ge=0,
+        allow_inf_nan=False,
+        description="0 is greedy decoding; small models then tend to repeat themselves.",
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="Nucleus sampling; 1 keeps the whole distribution."
+    )
+    max_tokens: int = Field(
+        default=256, ge=1, description="Most tokens of an answer, the end token included."
+    )
+
+    @model_validator(mode="after")
+    def _greedy_once(self) -> AnswerConfig:
+        if self.temperature == 0 and self.n > 1:
+            raise ValueError(
+                f"n is {self.n} with temperature 0, which gives one answer {self.n} times. "
+                "Set one of them"
+            )
+        return self
+
+
+class RecipeSettings(ComponentConfig):
+    """The top keys of a recipe that name no component."""
+
+    name: Name = Field(
+        description="Name of the recipe. Default: the file's name without its ending."
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="Seed of everything random that has no seed of its own.",
+    )
+    requires: tuple[str, ...] = Field(
+        default=(),
+        description="Distributions that the recipe needs, as pip writes them: spa-rubric>=0.2.",
+    )
+    objectives: tuple[ObjectiveConfig, ...] = Field(
+        min_length=1, description="What to align to, most important first."
+    )
+    train: TrainConfig = Field(
+        default_factory=TrainConfig, description="How the policy is trained."
+    )
+    answer: AnswerConfig = Field(
+        default_factory=AnswerConfig,
+        description="How models answer held-out prompts for evaluation.",
+    )
+    iterations: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Rounds of the whole method, each with the model of the last.",
+    )

@@ -1,0 +1,218 @@
+"""Turns a merged recipe into a `Recipe`, or into the list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from spa.errors import Problem
+from spa.fields import RecipeFacts
+from spa.plugins.catalogue import Catalogue
+from spa.recipe.checking import check
+from spa.recipe.components import find_component
+from spa.recipe.layout import OTHER_KEYS, SECTIONS, TOP_KEYS, Section
+from spa.recipe.model import ComponentSpec, JudgeSpec, PromptsSpec, Recipe
+from spa.recipe.objectives import check_objectives, resolve_objectives
+from spa.recipe.requirements import check_requirements
+from spa.recipe.sections import PromptSettings, RecipeSettings
+from spa.recipe.suggestions import did_you_mean
+from spa.recipe.tree import Entry, Listing, Mapping, Node, Scalar, describe, dotted, find, plain
+
+__all__ = ["validate"]
+
+
+def validate(
+    root: Mapping, source: str, catalogue: Catalogue
+) -> tuple[Recipe | None, list[Problem]]:
+    """Validates a merged recipe.
+
+    Args:
+        root: The recipe, inheritance and overrides applied.
+        source: The file that it comes from, as given.
+        catalogue: The components that are installed.
+
+    Returns:
+        The recipe, None where there are mistakes, and all mistakes.
+    """
+    return _Validation(root, source, catalogue).run()
+
+
+class _Validation:
+    """Goes through one recipe, collecting what it finds."""
+
+    def __init__(self, root: Mapping, source: str, catalogue: Catalogue) -> None:
+        self.root = root
+        self.source = source
+        self.catalogue = catalogue
+        self.found: list[Problem] = []
+
+    def run(self) -> tuple[Recipe | None, list[Problem]]:
+        self.unknown_keys()
+        settings = self.settings()
+        single: dict[str, ComponentSpec | None] = {}
+        many: dict[str, list[ComponentSpec | None]] = {}
+        for section in SECTIONS:
+            if section.many:
+                many[section.key] = self.listed(section)
+            else:
+                single[section.key] = self.single(section)
+        self.fitting(single, many)
+        if self.found or settings is None:
+            return None, self.found
+        prompts, judge = single["prompts"], single["judge"]
+        if not isinstance(prompts, PromptsSpec) or not isinstance(judge, JudgeSpec):
+            raise AssertionError("a section without a component and without a problem")
+        return Recipe(
+            name=settings.name,
+            source=self.source,
+            seed=settings.seed,
+            objectives=resolve_objectives(settings.objectives),
+            model=_there(single["model"]),
+            prompts=prompts,
+            generate=_there(single["generate"]),
+            judge=judge,
+            refine=single["refine"],
+            denoise=tuple(map(_there, many["denoise"])),
+            pairs=_there(single["pairs"]),
+            loss=_there(single["loss"]),
+            train=settings.train,
+            answer=settings.answer,
+            evaluate=tuple(map(_there, many["evaluate"])),
+            iterations=settings.iterations,
+            requires=settings.requires,
+        ), []
+
+    def note(self, node: Node, message: str, *path: str | int) -> None:
+        self.found.append(node.place.problem(message, dotted(*path)))
+
+    def unknown_keys(self) -> None:
+        for key, entry in self.root.entries.items():
+            if key not in TOP_KEYS:
+                message = f"unknown key.{did_you_mean(key, TOP_KEYS)}"
+                self.found.append(entry.place.problem(message, key))
+
+    def settings(self) -> RecipeSettings | None:
+        """The keys that name no component."""
+        entries = {key: entry for key, entry in self.root.entries.items() if key in OTHER_KEYS}
+        node = Mapping(entries, self.root.place)
+        if "name" not in entries:
+            name = Scalar(_name_of(self.source), self.root.place)
+            node = node.replaced("name", Entry(self.root.place, name))
+        settings, found = check(RecipeSettings, node)
+        self.found += [
+            *found,
+            *check_objectives(self.root),
+            *check_requirements(self.root, self.catalogue),
+        ]
+        return settings
+
+    def single(self, section: Section) -> ComponentSpec | None:
+        """The component of a section, None where there is none or something is wrong."""
+        node = self.root.get(section.key)
+        if node is None or (isinstance(node, Scalar) and node.value is None):
+            if section.required:
+                names = ", ".join(self.catalogue.names(section.kind.name)) or "none"
+                message = (
+                    f"this section is missing: it names {section.kind.article}. Installed: {names}"
+                )
+                self.note(node or self.root, message, section.key)
+            return None
+        spec, found = find_component(
+            section.kind.name, node, (section.key,), self.catalogue, section.engine_keys
+        )
+        self.found += found
+        if section.key == "prompts" and isinstance(node, Mapping):
+            return self.prompts(node, section, spec)
+        if section.key == "judge" and isinstance(node, Mapping):
+            return self.judge(node, spec)
+        return spec
+
+    def prompts(
+        self, node: Mapping, section: Section, spec: ComponentSpec | None
+    ) -> PromptsSpec | None:
+        entries = {key: entry for key, entry in node.entries.items() if key in section.engine_keys}
+        own, found = check(PromptSettings, Mapping(entries, node.place), (section.key,))
+        self.found += found
+        if spec is None or own is None:
+            return None
+        return PromptsSpec(spec.kind, spec.name, spec.registered, spec.config, own.split, own.limit)
+
+    def judge(self, node: Mapping, spec: ComponentSpec | None) -> JudgeSpec | None:
+        below = node.get("backend")
+        backend: ComponentSpec | None = None
+        if below is not None and not (isinstance(below, Scalar) and below.value is None):
+            path = ("judge", "backend")
+            backend, found = find_component("backend", below, path, self.catalogue)
+            self.found += found
+        if spec is None:
+            return None
+        return JudgeSpec(spec.kind, spec.name, spec.registered, spec.config, backend)
+
+    def listed(self, section: Section) -> list[ComponentSpec | None]:
+        """The components of a section that is a list, None for those with mistakes."""
+        node = self.root.get(section.key)
+        if node is None or (isinstance(node, Scalar) and node.value is None):
+            return []
+        if not isinstance(node, Listing):
+            message = f"expected a list of {section.kind.title}s, got {describe(plain(node))}"
+            self.note(node, f"{message}. Write: [{{use: NAME}}]", section.key)
+            return []
+        specs: list[ComponentSpec | None] = []
+        for index, item in enumerate(node.items):
+            path = (section.key, index)
+            spec, found = find_component(section.kind.name, item, path, self.catalogue)
+            self.found += found
+            specs.append(spec)
+        return specs
+
+    def fitting(
+        self,
+        single: dict[str, ComponentSpec | None],
+        many: dict[str, list[ComponentSpec | None]],
+    ) -> None:
+        """Asks every config whether it fits the rest of the recipe."""
+        listed = self.root.get("objectives")
+        items = listed.items if isinstance(listed, Listing) else ()
+        samples = getattr(getattr(single["generate"], "config", None), "n", None)
+        iterations, refine = self.root.get("iterations"), self.root.get("refine")
+        rounds = None if iterations is None else plain(iterations)
+        facts = RecipeFacts(
+            objectives=tuple(str(plain(find(item, ("name",))[0])) for item in items),
+            samples=samples if isinstance(samples, int) else None,
+            refines=refine is not None and plain(refine) is not None,
+            rounds=rounds if isinstance(rounds, int) else 1,
+        )
+        for section in SECTIONS:
+            if section.many:
+                for index, spec in enumerate(many[section.key]):
+                    self.fits(spec, (section.key, index), facts)
+            else:
+                self.fits(single[section.key], (section.key,), facts)
+
+    def fits(
+        self, spec: ComponentSpec | None, path: tuple[str | int, ...], facts: RecipeFacts
+    ) -> None:
+        ask = getattr(getattr(spec, "config", None), "check_recipe", None)
+        if ask is None:
+            return
+        try:
+            mistakes = list(ask(facts))
+        except Exception as error:  # a plugin's check may raise anything
+            mistakes = [("", f"its check of the recipe failed: {type(error).__name__}: {error}")]
+        for key, message in mistakes:
+            steps = (*path, *key.split(".")) if key else path
+            node, _, taken = find(self.root, steps)
+            node = node if taken == steps and key else find(self.root, (*path, "use"))[0]
+            self.note(node, message, *path, key)
+
+
+def _there(spec: ComponentSpec | None) -> ComponentSpec:
+    if spec is None:
+        raise AssertionError("a section without a component and without a problem")
+    return spec
+
+
+def _name_of(source: str) -> str:
+    """A recipe's name from that of its file."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).stem).strip("-._")
+    return stem or "recipe"
