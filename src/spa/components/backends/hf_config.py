@@ -1,0 +1,52 @@
+"""Settings of the `hf` backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from spa.api import ComponentConfig, NotInKey, RecipePath, resolve_path
+
+__all__ = ["HFConfig", "ModelPath"]
+
+
+def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
+    """Takes ``org/name`` as a folder beside the recipe if there is one, else as a hub name."""
+    base = info.context.get("base") if isinstance(info.context, dict) else None
+    resolved = resolve_path(value, base)
+    written_as_path = value.startswith((".", "/", "~", "package:")) or value.endswith(".gguf")
+    return resolved if written_as_path or Path(resolved).exists() else value
+
+
+ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
+
+
+class HFConfig(ComponentConfig):
+    """A model run by transformers in this process, on a CPU or one accelerator."""
+
+    path: ModelPath = Field(
+        min_length=1,
+        description="Folder with safetensors weights, a .gguf file, package:NAME/FILE.gguf for a "
+        "file of an installed package, or a model name of the Hugging Face hub.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="auto: the checkpoint's own type on an accelerator, float32 on a CPU.",
+    )
+    adapter: Annotated[RecipePath | None, NotInKey("the content is hashed")] = Field(
+        default=None, description="Folder of a LoRA adapter to apply on top."
+    )
+    device: Annotated[str, NotInKey("changes speed only")] = Field(
+        default="auto", description="auto, cpu, cuda, cuda:1, ..."
+    )
+    trust_remote_code: bool = Field(
+        default=False, description="Whether Python code that comes with the model may run."
+    )
+    batch_size: Annotated[int, NotInKey("changes speed and memory only")] = Field(
+        default=64, ge=1, description="Most rows generated side by side."
+    )
+    label_batch_size: Annotated[int, NotInKey("changes speed and memory only")] = Field(
+        default=16, ge=1, description="Most rows judged side by side."
+    )

@@ -1,0 +1,201 @@
+"""Announces the default components, through the same hooks and records as any plugin."""
+
+from __future__ import annotations
+
+from spa.api import Component, hookimpl
+
+__all__ = [
+    "spa_backends",
+    "spa_denoisers",
+    "spa_evaluators",
+    "spa_generators",
+    "spa_judges",
+    "spa_losses",
+    "spa_pair_builders",
+    "spa_refiners",
+    "spa_sources",
+]
+
+
+def _component(folder: str, name: str, impl: str, config: str, summary: str) -> Component:
+    """A record whose ``impl`` and ``config`` are given relative to the folder of its kind."""
+    package = f"spa.components.{folder}"
+    return Component(
+        name=name, impl=f"{package}.{impl}", config=f"{package}.{config}", summary=summary
+    )
+
+
+@hookimpl
+def spa_backends() -> list[Component]:
+    """Announces what runs a model."""
+    return [
+        _component(
+            "backends",
+            "hf",
+            "hf:HFBackend",
+            "hf_config:HFConfig",
+            "Runs a Hugging Face model in this process, on a CPU or one accelerator",
+        )
+    ]
+
+
+@hookimpl
+def spa_sources() -> list[Component]:
+    """Announces where prompts come from."""
+    kind = "sources"
+    return [
+        _component(
+            kind, "jsonl", "jsonl:JsonlSource", "configs:JsonlConfig", "Reads a JSON Lines file"
+        ),
+        _component(kind, "csv", "csv:CsvSource", "configs:CsvConfig", "Reads a CSV file"),
+        _component(
+            kind,
+            "parquet",
+            "parquet:ParquetSource",
+            "configs:ParquetConfig",
+            "Reads a Parquet file",
+        ),
+        Component(
+            name="datasets",
+            impl="spa.components.sources.datasets:DatasetsSource",
+            config="spa.components.sources.configs:DatasetsConfig",
+            summary="Reads a Hugging Face data set by name, when online",
+            install_hint="pip install datasets",
+        ),
+    ]
+
+
+@hookimpl
+def spa_generators() -> list[Component]:
+    """Announces what samples responses."""
+    return [
+        _component(
+            "generators",
+            "diverse",
+            "diverse:DiverseGenerator",
+            "configs:DiverseConfig",
+            "Samples at a temperature and under alternative system prompts",
+        )
+    ]
+
+
+@hookimpl
+def spa_judges() -> list[Component]:
+    """Announces what scores responses."""
+    return [
+        _component(
+            "judges",
+            "constitution",
+            "constitution:ConstitutionJudge",
+            "configs:ConstitutionConfig",
+            "Asks a model to score against the definition of each objective",
+        )
+    ]
+
+
+@hookimpl
+def spa_refiners() -> list[Component]:
+    """Announces what writes a better response."""
+    return [
+        _component(
+            "refiners",
+            "self-refine",
+            "self_refine:SelfRefiner",
+            "configs:SelfRefineConfig",
+            "Asks for one improved response from all samples and their scores",
+        )
+    ]
+
+
+@hookimpl
+def spa_denoisers() -> list[Component]:
+    """Announces what drops prompts whose judgement cannot be trusted."""
+    kind = "denoisers"
+    return [
+        _component(
+            kind,
+            "consistency",
+            "consistency:ConsistencyDenoiser",
+            "configs:ConsistencyConfig",
+            "Keeps prompts whose refined response beats every sample on every objective",
+        ),
+        _component(
+            kind,
+            "informativeness",
+            "informativeness:InformativenessDenoiser",
+            "configs:InformativenessConfig",
+            "Keeps prompts whose scores vary, but not too wildly (determinant of the covariance)",
+        ),
+    ]
+
+
+@hookimpl
+def spa_pair_builders() -> list[Component]:
+    """Announces what builds preference pairs."""
+    return [
+        _component(
+            "pair_builders",
+            "lexicographic",
+            "lexicographic:LexicographicPairBuilder",
+            "configs:LexicographicConfig",
+            "Pairs by strict priority: a later objective decides only where earlier ones tie",
+        )
+    ]
+
+
+@hookimpl
+def spa_losses() -> list[Component]:
+    """Announces what training minimises."""
+    kind = "losses"
+    return [
+        _component(
+            kind,
+            "spa",
+            "spa:SpaLoss",
+            "configs:SpaConfig",
+            "SimPO weighted by the score gap of each pair, as in Self-Priority Alignment",
+        ),
+        _component(
+            kind,
+            "simpo",
+            "simpo:SimpoLoss",
+            "configs:SimpoConfig",
+            "SimPO: margin of length-normalised log-probabilities, without a reference model",
+        ),
+        _component(
+            kind,
+            "dpo",
+            "dpo:DpoLoss",
+            "configs:DpoConfig",
+            "DPO against the model at the start of the round",
+        ),
+        _component(
+            kind,
+            "sft",
+            "sft:SftLoss",
+            "configs:SftConfig",
+            "Supervised fine-tuning on the chosen responses",
+        ),
+    ]
+
+
+@hookimpl
+def spa_evaluators() -> list[Component]:
+    """Announces what measures models on held-out prompts."""
+    kind = "evaluators"
+    return [
+        _component(
+            kind,
+            "judge-scores",
+            "judge_scores:JudgeScoresEvaluator",
+            "configs:JudgeScoresConfig",
+            "Mean judge scores of every model, with bootstrap intervals over prompts",
+        ),
+        _component(
+            kind,
+            "pairwise",
+            "pairwise:PairwiseEvaluator",
+            "configs:PairwiseConfig",
+            "Win, tie or lose against the untrained model, judged in both orders",
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Denoisers: leave out groups whose judgement cannot be trusted."""

@@ -1,0 +1,1 @@
+"""Evaluators: measure models on held-out prompts."""

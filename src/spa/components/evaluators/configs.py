@@ -1,0 +1,88 @@
+"""Settings of the evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from spa.api import ComponentConfig, RecipeFacts
+from spa.components.evaluators.templates import COMPARE_TEMPLATE
+from spa.components.text import missing_placeholders
+
+__all__ = ["IntervalConfig", "JudgeScoresConfig", "PairwiseConfig"]
+
+_PAIR = 2
+
+
+class IntervalConfig(ComponentConfig):
+    """How intervals are made: a bootstrap over prompts."""
+
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="Coverage of the intervals.")
+    resamples: int = Field(
+        default=10_000, ge=1, description="How many times the prompts are drawn anew."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the drawing.")
+
+
+class JudgeScoresConfig(IntervalConfig):
+    """Settings of the evaluator `judge-scores`."""
+
+    lambdas: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(
+        default=(),
+        description="Recipes with two objectives: also report (lambda * first + second) / (lambda"
+        " + 1) for each of these. The paper has 5, 10 and 20.",
+    )
+
+    def check_recipe(self, facts: RecipeFacts) -> Iterable[tuple[str, str]]:
+        """A lambda weighs two objectives."""
+        if self.lambdas and len(facts.objectives) != _PAIR:
+            yield (
+                "lambdas",
+                "a lambda weighs two objectives against each other, and this recipe has"
+                f" {len(facts.objectives)}. Leave `lambdas` out",
+            )
+
+
+class PairwiseConfig(IntervalConfig):
+    """Settings of the evaluator `pairwise`."""
+
+    per_objective: bool = Field(
+        default=False,
+        description="Compare on each objective by itself, instead of on all in their order.",
+    )
+    labels: tuple[str, str] = Field(
+        default=("1", "2"),
+        description="How the judge names the answer shown first and the one shown second, each a"
+        " single token after the prefill. Small models keep to digits better than to letters.",
+    )
+    prefill: str = Field(
+        default="Better answer: ",
+        description="Beginning of the judge's answer, which a label continues.",
+    )
+    min_label_mass: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="With less probability on both labels together, in either order, the"
+        " comparison is unscored.",
+    )
+    template: str = Field(
+        default=COMPARE_TEMPLATE,
+        description="What the judge is asked. {prompt}, {answer_1} and {answer_2} must be in it;"
+        " {criteria}, {label_1} and {label_2} may be.",
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _check_template(cls, template: str) -> str:
+        if missing := missing_placeholders(template, ("prompt", "answer_1", "answer_2")):
+            raise ValueError(f"{' and '.join(missing)} must be in it")
+        return template
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        if self.labels[0] == self.labels[1]:
+            raise ValueError("labels: the two must differ")
+        return self

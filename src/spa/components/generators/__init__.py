@@ -1,0 +1,1 @@
+"""Generators: sample the responses of a prompt."""

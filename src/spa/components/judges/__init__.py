@@ -1,0 +1,1 @@
+"""Judges: score a response on every objective."""

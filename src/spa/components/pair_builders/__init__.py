@@ -1,0 +1,1 @@
+"""Pair builders: turn a scored group into preference pairs."""

@@ -1,0 +1,1 @@
+"""Refiners: write one improved response from all samples and their scores."""

@@ -1,0 +1,73 @@
+"""Tells one model from another, for cache keys, without loading weights."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+from spa.errors import SpaError
+from spa.models.cache import file_sha256
+from spa.models.location import is_hub_name, local_path
+from spa.models.spec import ModelSpec
+
+__all__ = ["fingerprint", "folder_fingerprint", "parameter_count"]
+
+_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".model", ".txt", ".py"})
+
+
+def fingerprint(spec: ModelSpec) -> str:
+    """Hash over weights, configuration, tokenizer, chat template, adapter and dtype.
+
+    The path is not part of it: a model that was moved is the same model.
+
+    Raises:
+        SpaError: If the model's files cannot be found.
+    """
+    base = (
+        _hub_commit(spec.path)
+        if is_hub_name(spec.path)
+        else folder_fingerprint(local_path(spec.path))
+    )
+    adapter = folder_fingerprint(Path(spec.adapter)) if spec.adapter else "none"
+    return hashlib.sha256(f"{base}|{adapter}|{spec.dtype}".encode()).hexdigest()
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Hash over names and contents of the files of a model or adapter folder.
+
+    Raises:
+        SpaError: If the folder holds none.
+    """
+    files = sorted(f for f in folder.glob("*") if f.is_file() and f.suffix in _SUFFIXES)
+    if not files:
+        raise SpaError(f"{folder} holds no model or adapter files.")
+    lines = "\n".join(f"{file.name} {file_sha256(file)}" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def parameter_count(spec: ModelSpec) -> int | None:
+    """Number of parameters, read off the headers of a local folder's weights; None for others."""
+    from safetensors import safe_open
+
+    if is_hub_name(spec.path):
+        return None
+    count = 0
+    for file in sorted(local_path(spec.path).glob("*.safetensors")):
+        with safe_open(file, framework="numpy") as weights:
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118  # no mapping
+    return count or None
+
+
+def _hub_commit(name: str) -> str:
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    try:
+        file = cached_file(name, "config.json")
+    except OSError as error:
+        raise SpaError(
+            f"model {name!r}: neither a local folder nor reachable on the Hugging Face hub.\n"
+            "Check the spelling; offline, give the path of a folder that holds the model."
+        ) from error
+    commit = extract_commit_hash(file, None)
+    return f"{name}@{commit}"

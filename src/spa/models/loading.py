@@ -1,0 +1,119 @@
+"""Loads tokenizers and models: safetensors only, no code from the model unless allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spa.errors import SpaError
+from spa.models.location import local_path, model_source
+from spa.models.quiet import peft_without_deprecations
+from spa.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["load_model", "load_policy", "load_tokenizer", "local_path", "pick_device", "pick_dtype"]
+
+
+def pick_device(spec: ModelSpec) -> torch.device:
+    """The device of a spec; ``"auto"`` is the first accelerator, else the CPU."""
+    import torch
+
+    if spec.device != "auto":
+        return torch.device(spec.device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def pick_dtype(spec: ModelSpec) -> torch.dtype | str:
+    """The dtype of a spec, or ``"auto"`` for the checkpoint's own (see `ModelSpec.dtype`).
+
+    Raises:
+        SpaError: If there is no such dtype.
+    """
+    import torch
+
+    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if spec.dtype in names:
+        return names[spec.dtype]
+    if spec.dtype != "auto":
+        raise SpaError(f"unknown dtype {spec.dtype!r}. Valid: auto, {', '.join(names)}.")
+    return torch.float32 if pick_device(spec).type == "cpu" else "auto"
+
+
+def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
+    """Loads the tokenizer; it has a padding token afterwards.
+
+    Raises:
+        SpaError: If the files are missing or unreadable.
+    """
+    from transformers import AutoTokenizer
+
+    source = model_source(spec.path)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=spec.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise _unreadable("tokenizer", spec, error) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(spec: ModelSpec) -> PreTrainedModel:
+    """Loads the model in evaluation mode on its device; ``spec.adapter`` is not applied.
+
+    Raises:
+        SpaError: If the files are missing or unreadable.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
+
+    source = model_source(spec.path)
+    transformers_logging.disable_progress_bar()
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=pick_dtype(spec),
+            use_safetensors=True,
+            trust_remote_code=spec.trust_remote_code,
+        )
+    except (OSError, ValueError) as error:
+        raise _unreadable("model", spec, error) from error
+    model.to(pick_device(spec))  # type: ignore[arg-type]  # a decorator hides its signature
+    model.eval()
+    return model
+
+
+def load_policy(spec: ModelSpec) -> PreTrainedModel:
+    """Loads the model with its adapter, if it has one, merged in, for generation and judging.
+
+    Raises:
+        SpaError: If the files are missing or unreadable.
+    """
+    model = load_model(spec)
+    if spec.adapter is None:
+        return model
+    from peft import PeftModel
+
+    try:
+        with peft_without_deprecations():
+            merged: PreTrainedModel = PeftModel.from_pretrained(
+                model, spec.adapter
+            ).merge_and_unload()
+    except (OSError, ValueError) as error:
+        raise SpaError(f"adapter {spec.adapter!r} cannot be loaded: {error}") from error
+    merged.eval()
+    return merged
+
+
+def _unreadable(what: str, spec: ModelSpec, error: Exception) -> SpaError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return SpaError(
+        f"{what} {spec.path!r} cannot be loaded: {first}\n"
+        "Is the path right? A name of the hub needs a network the first time, a gated model needs "
+        "`hf auth login`, and a model with code of its own needs trust_remote_code: true."
+    )
