@@ -1,0 +1,115 @@
+"""Log-probabilities under the reference policy: the model as it is at the start of the round.
+
+That is the model with what earlier rounds learned, not the bare base model. They are computed once,
+before the first optimizer step, and kept on disk, so that resuming does not depend on anything
+that training has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from spa.training.encoding import EncodedGroup
+from spa.training.forward import group_logprobs
+
+__all__ = ["ReferenceLogprobs", "compute_reference"]
+
+
+class ReferenceLogprobs:
+    """Reference log-probabilities of every response token, by prompt and response."""
+
+    def __init__(self, rows: dict[str, torch.Tensor]) -> None:
+        """Keeps the rows.
+
+        Args:
+            rows: ``prompt id`` TAB ``response id`` to (|y|,) log-probabilities in fp32.
+        """
+        self._rows = rows
+
+    def lookup(self, groups: Sequence[EncodedGroup], like: torch.Tensor) -> torch.Tensor:
+        """(R, T) log-probabilities for the responses of some groups, 0 at padding.
+
+        Args:
+            groups: In the order of the rows.
+            like: (R, T) policy log-probabilities; gives shape, dtype and device.
+        """
+        out = torch.zeros(like.shape, dtype=torch.float32)
+        for row, name in enumerate(_names(groups)):
+            values = self._rows[name]
+            out[row, : len(values)] = values
+        return out.to(device=like.device, dtype=like.dtype)
+
+    def save(self, path: Path, identity: str) -> None:
+        """Writes all rows to a safetensors file, under a temporary name first."""
+        names = sorted(self._rows)
+        tensors = {"logprobs": torch.cat([self._rows[name] for name in names])}
+        temporary = path.with_name(path.name + ".partial")
+        lengths = ",".join(str(len(self._rows[name])) for name in names)
+        metadata = {"identity": identity, "names": "\n".join(names), "lengths": lengths}
+        save_file(tensors, temporary, metadata)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, identity: str) -> ReferenceLogprobs | None:
+        """Reads what `save` wrote; None if there is no file, or one of another training."""
+        if not path.is_file():
+            return None
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            if metadata.get("identity") != identity:
+                return None
+            values = file.get_tensor("logprobs")
+        lengths = [int(length) for length in metadata["lengths"].split(",")]
+        names = metadata["names"].split("\n")
+        return cls(dict(zip(names, values.split(lengths), strict=True)))
+
+
+def compute_reference(
+    model: Any,
+    groups: Sequence[EncodedGroup],
+    *,
+    pad_id: int,
+    micro_groups: int,
+    context: Callable[[], AbstractContextManager[object]],
+    on_groups: Callable[[int], None],
+) -> ReferenceLogprobs:
+    """Forwards every response once, without gradients.
+
+    Args:
+        model: The model at the start of the round.
+        groups: All groups of the training.
+        pad_id: Any valid token id.
+        micro_groups: Groups in one forward pass.
+        context: The context of a forward pass, as in training.
+        on_groups: Called with the number of groups done before each forward pass and at the
+            end; may raise to stop.
+    """
+    was_training = model.training
+    model.eval()
+    rows: dict[str, torch.Tensor] = {}
+    try:
+        for start in range(0, len(groups), micro_groups):
+            on_groups(start)
+            part = groups[start : start + micro_groups]
+            with torch.no_grad(), context():
+                logprobs, mask = group_logprobs(model, part, pad_id)
+            lengths = mask.sum(-1).long().tolist()
+            for name, values, length in zip(
+                _names(part), logprobs.float().cpu(), lengths, strict=True
+            ):
+                rows[name] = values[:length].clone()
+    finally:
+        model.train(was_training)
+    on_groups(len(groups))
+    return ReferenceLogprobs(rows)
+
+
+def _names(groups: Sequence[EncodedGroup]) -> list[str]:
+    return [f"{group.prompt_id}\t{response}" for group in groups for response in group.response_ids]

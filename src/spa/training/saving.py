@@ -1,0 +1,64 @@
+"""Writes models and adapters as safetensors, complete or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spa.errors import RunError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["save_adapter", "save_full", "write_folder"]
+
+
+def write_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """Writes a folder under a temporary name, then renames it.
+
+    Args:
+        path: The folder; replaced if it exists.
+        write: Fills the folder that it is given.
+
+    Raises:
+        RunError: If the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        temporary.mkdir(parents=True)
+        write(temporary)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}. "
+            "Free some space or choose another folder."
+        ) from error
+
+
+def save_adapter(model: Any, path: Path, card: str) -> None:
+    """Writes a PEFT model's adapter with its card."""
+
+    def write(folder: Path) -> None:
+        # False: with "auto" peft asks the model hub about the vocabulary size of the base model.
+        model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+    write_folder(path, write)
+
+
+def save_full(model: Any, tokenizer: PreTrainedTokenizerBase, path: Path, card: str) -> None:
+    """Writes a model, its tokenizer and its card; loads with plain transformers."""
+
+    def write(folder: Path) -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+    write_folder(path, write)

@@ -1,0 +1,132 @@
+"""A tiny random Llama with a byte-level tokenizer, and prompt groups for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tiny_llama import make_model, make_tokenizer, save_tiny_llama
+
+from spa.models.spec import ModelSpec
+from spa.training.encoding import EncodedGroup
+from spa.training.groups import TrainingGroup
+from spa.types import Message, Objective, PreferencePair, Prompt, Response, Score, Scored
+
+torch.set_num_threads(1)
+
+OBJECTIVES = (Objective("safety", "is safe"), Objective("help", "is helpful"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture
+def spec(model_folder: Path) -> ModelSpec:
+    return ModelSpec(str(model_folder), dtype="float32", device="cpu")
+
+
+@pytest.fixture
+def tiny() -> Any:
+    return make_model()
+
+
+def scored(name: str, ids: Sequence[int], scores: Sequence[float], **changes: Any) -> Scored:
+    values = {o.name: Score(s) for o, s in zip(OBJECTIVES, scores, strict=True)}
+    return Scored(
+        Response(text="", token_ids=tuple(ids), id=name, **changes),
+        values,
+    )
+
+
+def pair(prompt: str, chosen: Scored, rejected: Scored) -> PreferencePair:
+    a, b = chosen.vector(OBJECTIVES), rejected.vector(OBJECTIVES)
+    return PreferencePair(
+        prompt_id=prompt,
+        chosen=chosen.id,
+        rejected=rejected.id,
+        chosen_scores=a,
+        rejected_scores=b,
+        margin=sum(abs(x - y) for x, y in zip(a, b, strict=True)),
+        gap=abs(sum(a) - sum(b)),
+    )
+
+
+def group(name: str, text: str, responses: Sequence[Scored]) -> TrainingGroup:
+    """All pairs that the order of the scores gives."""
+    pairs = [
+        pair(name, a, b)
+        for a in responses
+        for b in responses
+        if a.vector(OBJECTIVES) > b.vector(OBJECTIVES)
+    ]
+    prompt = Prompt(name, (Message("user", text),))
+    return TrainingGroup(prompt, tuple(responses), tuple(pairs))
+
+
+def random_groups(count: int, seed: int = 0, responses: int = 3) -> list[TrainingGroup]:
+    """Groups with prompts and responses of many lengths."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low: int, high: int, size: int) -> list[int]:
+        return torch.randint(low, high, (size,), generator=generator).tolist()
+
+    groups = []
+    for number in range(count):
+        text = "".join(chr(97 + c) for c in draw(0, 26, draw(1, 12, 1)[0]))
+        items = [
+            scored(f"p{number}/s{i}", [*draw(0, 256, draw(1, 9, 1)[0]), 256], draw(1, 10, 2))
+            for i in range(responses)
+        ]
+        made = group(f"p{number}", text, items)
+        if made.pairs:
+            groups.append(made)
+    return groups
+
+
+def encoded(
+    prompt: Sequence[int],
+    responses: Sequence[Sequence[int]],
+    pairs: Sequence[tuple[int, int]],
+    name: str = "p",
+) -> EncodedGroup:
+    """A group with scores (R, 2) made up from the places of its responses."""
+    scores = tuple((float(len(responses) - i), float(i * i)) for i in range(len(responses)))
+    return EncodedGroup(
+        prompt_id=name,
+        prompt=tuple(prompt),
+        responses=tuple(tuple(r) for r in responses),
+        response_ids=tuple(f"{name}/{i}" for i in range(len(responses))),
+        scores=scores,
+        chosen=tuple(a for a, _ in pairs),
+        rejected=tuple(b for _, b in pairs),
+        gap_sum=tuple(abs(sum(scores[a]) - sum(scores[b])) for a, b in pairs),
+        gap_l1=tuple(
+            sum(abs(x - y) for x, y in zip(scores[a], scores[b], strict=True)) for a, b in pairs
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def make() -> SimpleNamespace:
+    """The helpers of this file."""
+    return SimpleNamespace(
+        model=make_model,
+        tokenizer=make_tokenizer,
+        scored=scored,
+        pair=pair,
+        group=group,
+        random_groups=random_groups,
+        encoded=encoded,
+        objectives=OBJECTIVES,
+    )

@@ -1,0 +1,159 @@
+"""The trainer divides once, stops between micro-batches, and reports trouble readably."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from spa.components.losses.configs import SpaConfig
+from spa.components.losses.spa import SpaLoss
+from spa.errors import RunError
+from spa.training.assembly import pair_batch
+from spa.training.batching import OptimizerBatch, plan_batches
+from spa.training.encoding import encode
+from spa.training.failures import readable_failures
+from spa.training.forward import group_logprobs
+from spa.training.trainer import PreferenceTrainer, Workload
+
+
+def trainer(
+    model: Any,
+    batches: tuple[OptimizerBatch, ...],
+    folder: Path,
+    micro_groups: int = 1,
+    **more: Any,
+) -> PreferenceTrainer:
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,
+        optim="sgd",
+        learning_rate=1.0,
+        lr_scheduler_type="constant",
+        max_grad_norm=1e9,
+        num_train_epochs=1,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        remove_unused_columns=False,
+    )
+    work = Workload(
+        batches=batches,
+        loss=SpaLoss(SpaConfig()),
+        pad_id=260,
+        micro_groups=micro_groups,
+        context=nullcontext,
+        reference=None,
+        save_every=None,
+        on_progress=more.get("on_progress", lambda _progress: None),
+        should_stop=more.get("should_stop", lambda: False),
+    )
+    return PreferenceTrainer(model, arguments, work)
+
+
+@pytest.fixture
+def batches(make: SimpleNamespace, tokenizer: Any) -> Callable[[int], tuple[OptimizerBatch, ...]]:
+    groups = encode(make.random_groups(5), make.objectives, tokenizer).groups
+    return lambda batch_pairs: plan_batches(groups, batch_pairs, 1, 0)
+
+
+@pytest.mark.parametrize("micro_groups", [1, 2, 5])
+def test_trap_10_losses_are_divided_once_by_the_pairs_of_the_batch(
+    make: SimpleNamespace, tmp_path: Path, batches: Any, micro_groups: int
+) -> None:
+    """One step of plain SGD at rate 1 moves the weights by exactly the gradient of the mean."""
+    (batch,) = batches(1000)
+    model = make.model()
+    twin = copy.deepcopy(model)
+    logprobs, mask = group_logprobs(twin, batch.groups, 260)
+    losses = SpaLoss(SpaConfig())(pair_batch(batch, batch.groups, logprobs, mask)).losses
+    losses.mean().backward()
+
+    run = trainer(model, (batch,), tmp_path, micro_groups)
+    run.train()
+    assert run.model_accepts_loss_kwargs  # what makes transformers skip or do a second division
+    entry = run.state.log_history[0]
+    norm = torch.stack([p.grad.norm() for p in twin.parameters()]).norm().item()
+    assert entry["loss"] == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert entry["grad_norm"] == pytest.approx(norm, rel=1e-5)
+    for after, before in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(after, before - before.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_uneven_last_batches_weigh_their_pairs_alike(
+    make: SimpleNamespace, tmp_path: Path, batches: Any
+) -> None:
+    plan = batches(5)
+    assert len({batch.pairs for batch in plan}) > 1
+    run = trainer(make.model(), plan, tmp_path)
+    run.train()
+    assert [e["pairs"] for e in run.state.log_history if "loss" in e] == [b.pairs for b in plan]
+
+
+def test_progress_comes_after_every_micro_batch(
+    make: SimpleNamespace, tmp_path: Path, batches: Any
+) -> None:
+    plan = batches(6)
+    seen: list[Any] = []
+    trainer(make.model(), plan, tmp_path, on_progress=seen.append).train()
+    assert len(seen) == sum(len(batch.groups) for batch in plan)
+    assert seen[0].metrics == {}
+    assert seen[-1].metrics["step"] == len(plan) - 1
+
+
+def test_several_processes_are_refused(
+    make: SimpleNamespace, tmp_path: Path, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingArguments, "world_size", property(lambda _self: 2))
+    with pytest.raises(RunError) as error:
+        trainer(make.model(), batches(4), tmp_path)
+    assert str(error.value) == (
+        "training runs in one process, but 2 were started. Start spa without a launcher."
+    )
+
+
+def test_several_gpus_do_not_split_the_batch(
+    make: SimpleNamespace, tmp_path: Path, batches: Any
+) -> None:
+    assert trainer(make.model(), batches(4), tmp_path).args.n_gpu == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            "training could not write to out: No space left on device. "
+            "Free some space and run again to go on.",
+        ),
+        (
+            RuntimeError("PytorchStreamWriter failed writing file data/0"),
+            "training could not write to out: checkpoint not written, the disk may be full. "
+            "Free some space and run again to go on.",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            "training needs more GPU memory than there is. Set train.micro_groups: 1 and "
+            "train.gradient_checkpointing: true, or a smaller train.max_length; none but the last "
+            "changes the result. Finished steps are kept up to the last checkpoint.",
+        ),
+    ],
+)
+def test_failures_outside_spa_are_readable(error: Exception, message: str) -> None:
+    with pytest.raises(RunError) as caught, readable_failures(Path("out")):
+        raise error
+    assert str(caught.value) == message
+
+
+def test_bugs_stay_bugs() -> None:
+    with pytest.raises(RuntimeError, match="shape mismatch"), readable_failures(Path("out")):
+        raise RuntimeError("shape mismatch")
