@@ -1,0 +1,96 @@
+"""What every stage of a run shares: the recipe, the store, the models, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from spa.engine.interrupt import Interrupt
+from spa.engine.keys import key_config
+from spa.engine.models import ModelPool
+from spa.plugins.provenance import component_record
+from spa.recipe import ComponentSpec, Recipe
+from spa.types import JsonValue, RunEvent
+
+__all__ = ["RunContext", "StageRecord"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """What the manifest says of one stage."""
+
+    name: str
+    round: int
+    key: str
+    folder: str
+    cached: bool
+    rows: int
+    failed: int
+    failure_reasons: Mapping[str, int]
+    seconds: float
+    components: tuple[Mapping[str, Any], ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RunContext:
+    """A run under way.
+
+    Attributes:
+        name: Of the run; its folder is ``runs/name``.
+        recipe: What is run.
+        runs: Folder of all runs and of the store that they share.
+        models: Loads models, one at a time.
+        interrupt: Whether the user asked to stop.
+        listen: Told of everything that happens.
+        round: The round under way, from 1.
+        stages: The stages that are done, in order.
+    """
+
+    name: str
+    recipe: Recipe
+    runs: Path
+    models: ModelPool
+    interrupt: Interrupt
+    listen: Callable[[RunEvent], None]
+    round: int = 1
+    stages: list[StageRecord] = field(default_factory=list)
+
+    @property
+    def store(self) -> Path:
+        """The folder of stages, shared by all runs."""
+        return self.runs / "store"
+
+    def title(self, stage: str) -> str:
+        """How a stage is shown: with its round where there are several."""
+        return stage if self.recipe.iterations == 1 else f"{self.round}/{stage}"
+
+    def tell(
+        self,
+        kind: Literal["stage_started", "stage_progress", "stage_finished"],
+        stage: str,
+        *,
+        done: int = 0,
+        total: int | None = None,
+        failed: int = 0,
+        details: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        """Tells the listeners of an event in a stage."""
+        event = RunEvent(kind, self.name, self.title(stage), done, total, failed, details or {})
+        self.listen(event)
+
+    @staticmethod
+    def identity(spec: ComponentSpec) -> dict[str, Any]:
+        """What of a component goes into keys: all that its results depend on."""
+        return {
+            "component": spec.registered.qualified,
+            "revision": spec.registered.component.revision,
+            "config": key_config(spec.config),
+        }
+
+    @staticmethod
+    def record(spec: ComponentSpec) -> dict[str, Any]:
+        """What the manifest says of a component: enough to find the very same one again."""
+        return {**component_record(spec.registered), "config": key_config(spec.config)}

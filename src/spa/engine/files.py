@@ -1,0 +1,71 @@
+"""Writes files so that a crash leaves the old content or the new, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from spa.errors import RunError
+
+__all__ = ["disk_errors", "publish", "write_json"]
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk or a missing permission into an error that says what to do.
+
+    Raises:
+        RunError: For every OSError inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Makes a finished file appear under its final name, durably, in one step."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(final)
+    folder = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a JSON file in one step.
+
+    Raises:
+        RunError: If the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8")
+        publish(temporary, path)
+
+
+def _explain(error: OSError, path: Path) -> str:
+    place = error.filename or path
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{place}: the disk is full. Free some space, or point --runs-dir at another disk, and "
+            "run the same command again: rows that were finished are kept."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"{place}: no permission to write. Make the folder writable, or choose another with "
+            "--runs-dir."
+        )
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"{place}: a file is in the way of a folder. Move it, or choose another --runs-dir."
+    return f"{place}: {error.strerror or error}. Rows that were finished are kept."

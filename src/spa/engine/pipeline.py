@@ -1,0 +1,236 @@
+"""Runs a recipe: all rounds, then the evaluation of every policy; keeps the manifest current."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from spa.engine.context import RunContext
+from spa.engine.files import disk_errors, write_json
+from spa.engine.interrupt import Interrupt
+from spa.engine.keys import stage_key
+from spa.engine.manifest import git_state, hardware, versions
+from spa.engine.models import ModelPool, Policy
+from spa.engine.outcome import NothingToTrainOn, RunResult
+from spa.engine.rounds import make_pairs
+from spa.engine.stages.base import StageRows
+from spa.engine.stages.evaluate import evaluate_stage
+from spa.engine.stages.judge import judge_stage, scored
+from spa.engine.stages.prompts import prompts_stage
+from spa.engine.stages.sample import answer_stage
+from spa.engine.stages.train import train_stage
+from spa.models.identity import parameter_count
+from spa.plugins.catalogue import load_catalogue
+from spa.plugins.provenance import plugin_records
+from spa.recipe import Recipe
+from spa.types import Prompt, RunEvent, Scored
+
+__all__ = ["default_run_name", "planned_stages", "run_recipe"]
+
+Status = Literal["running", "done", "failed", "interrupted"]
+
+
+def default_run_name(recipe: Recipe) -> str:
+    """The recipe's name and a hash of all it says: the same recipe goes on in the same folder."""
+    return f"{recipe.name}-{stage_key('run', recipe.resolved())[:8]}"
+
+
+def planned_stages(recipe: Recipe) -> list[str]:
+    """Titles of the stages that a run will have, in order, as events name them."""
+    heldout = recipe.prompts.split is None or recipe.prompts.split.heldout > 0
+    refine = ["refine", "judge-refined"] if recipe.refine is not None else []
+    titles = ["prompts"]
+    for number in range(1, recipe.iterations + 1):
+        names = ["sample", "judge", *refine, "denoise", "pairs"]
+        if heldout and number == 1:
+            names += ["answer-base", "judge-answers-base"]
+        names.append("train")
+        if heldout:
+            names += [f"answer-round-{number}", f"judge-answers-round-{number}"]
+        titles += names if recipe.iterations == 1 else [f"{number}/{name}" for name in names]
+    if heldout:
+        evaluators = [f"evaluate-{spec.registered.name}" for spec in recipe.evaluate]
+        last = recipe.iterations
+        titles += evaluators if last == 1 else [f"{last}/{name}" for name in evaluators]
+    return titles if recipe.iterations == 1 else [f"1/{titles[0]}", *titles[1:]]
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    runs: Path,
+    name: str | None = None,
+    listen: Callable[[RunEvent], None] = lambda _: None,
+    interrupt: Interrupt | None = None,
+) -> RunResult:
+    """Runs a recipe from its first stage that is not in the store yet.
+
+    Args:
+        recipe: What to run.
+        runs: Folder for runs and for the store that they share.
+        name: Name of the run; `default_run_name` if None.
+        listen: Told of everything that happens.
+        interrupt: Tells training when to stop.
+
+    Raises:
+        NothingToTrainOn: If no preference pair is left.
+        SpaError: If the run cannot go on; what was computed is kept.
+        KeyboardInterrupt: If the user asked to stop.
+    """
+    context = RunContext(
+        name=name or default_run_name(recipe),
+        recipe=recipe,
+        runs=runs,
+        models=ModelPool(),
+        interrupt=interrupt or Interrupt(),
+        listen=listen,
+    )
+    run = _Run(context)
+    listen(RunEvent("run_started", context.name))
+    try:
+        run.note("running")
+        run.all()
+    except KeyboardInterrupt:
+        run.note("interrupted")
+        listen(RunEvent("run_failed", context.name, details={"status": "interrupted"}))
+        raise
+    except BaseException as error:
+        if isinstance(error, NothingToTrainOn):
+            run.funnels.append([asdict(step) for step in error.steps])
+        run.failed(error)
+        listen(RunEvent("run_failed", context.name, details={"status": "failed"}))
+        raise
+    finally:
+        context.models.close()
+    manifest = run.note("done")
+    listen(RunEvent("run_finished", context.name))
+    return RunResult(run.folder, manifest)
+
+
+class _Run:
+    """A run under way, and its manifest."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.folder = context.runs / context.name
+        self.started = time.time()
+        self.funnels: list[list[dict[str, Any]]] = []
+        self.metrics: list[dict[str, Any]] = []
+        self.outputs: dict[str, Any] = {}
+        self.error: str | None = None
+        self._facts: dict[str, Any] = {}
+
+    def all(self) -> None:
+        """Runs all stages."""
+        context = self.context
+        prompts = prompts_stage(context)
+        base = Policy("base", context.recipe.model)
+        policies = [base]
+        judged_at_all = any(prompt.split == "heldout" for prompt in prompts.rows)
+        answers: dict[str, _Answers] = {}
+        for number in range(1, context.recipe.iterations + 1):
+            context.round = number
+            policy = policies[-1]
+            data = make_pairs(context, prompts, policy)
+            self.funnels.append([asdict(step) for step in data.steps])
+            self.note("running")
+            if number == 1 and judged_at_all:
+                answers["base"] = _answers(context, prompts, base, base)
+            result = train_stage(context, data.groups, data.pairs, data.objectives, policy)
+            trained = policy.trained(f"round-{number}", result.path, result.kind)
+            policies.append(trained)
+            self.outputs = {
+                result.kind: str(result.path),
+                "kind": result.kind,
+                "rounds": [*self.outputs.get("rounds", []), str(result.path)],
+                "warnings": [*self.outputs.get("warnings", []), *result.warnings],
+            }
+            self.note("running")
+            if judged_at_all:
+                answers[trained.name] = _answers(context, prompts, trained, base)
+        if judged_at_all:
+            self.evaluate(prompts, answers, base)
+
+    def evaluate(
+        self, prompts: StageRows[Prompt], answers: Mapping[str, _Answers], judge: Policy
+    ) -> None:
+        """Runs the recipe's evaluators on the answers of all policies."""
+        reads = tuple(key for each in answers.values() for key in each.keys)
+        of_policy = {name: each.scored for name, each in answers.items()}
+        for section in self.context.recipe.evaluate:
+            self.metrics += evaluate_stage(
+                self.context, section, prompts, of_policy, judge, (prompts.key, *reads)
+            )
+
+    def failed(self, error: BaseException) -> None:
+        """Notes why the run failed, if the disk still takes it."""
+        self.error = str(error)
+        try:
+            self.note("failed")
+        except Exception:  # the first error is the one to show
+            return
+
+    def note(self, status: Status) -> dict[str, Any]:
+        """Writes the manifest.
+
+        Raises:
+            RunError: If the folder cannot be written.
+        """
+        context = self.context
+        if not self._facts:
+            with disk_errors(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._facts = {
+                "versions": versions(),
+                "hardware": hardware(),
+                "policy_parameters": _parameters(context.recipe),
+                "git": git_state(Path(context.recipe.source).resolve().parent),
+                "plugins": plugin_records(
+                    load_catalogue(), [spec.registered for spec in context.recipe.components]
+                ),
+            }
+        manifest: dict[str, Any] = {
+            "format": 1,
+            "name": context.name,
+            "status": status,
+            "error": self.error,
+            "started_at": self.started,
+            "seconds": time.time() - self.started,
+            "recipe_file": context.recipe.source,
+            "recipe": context.recipe.resolved(),
+            "stages": [asdict(stage) for stage in context.stages],
+            "funnels": self.funnels,
+            "metrics": self.metrics,
+            "outputs": self.outputs,
+            **self._facts,
+        }
+        write_json(self.folder / "run.json", manifest)
+        return manifest
+
+
+def _parameters(recipe: Recipe) -> int | None:
+    """Size of the policy, where its backend says where the weights lie."""
+    config = recipe.model.config
+    return (
+        parameter_count(Policy("base", recipe.model).spec()) if hasattr(config, "adapter") else None
+    )
+
+
+class _Answers:
+    """The judged answers of one policy to the held-out prompts."""
+
+    def __init__(self, keys: tuple[str, str], of_prompt: Mapping[str, Sequence[Scored]]) -> None:
+        self.keys = keys
+        self.scored = of_prompt
+
+
+def _answers(
+    context: RunContext, prompts: StageRows[Prompt], policy: Policy, judge: Policy
+) -> _Answers:
+    """Has a policy answer, and the judge of the first round score, so that figures compare."""
+    answers = answer_stage(context, prompts, policy)
+    judged = judge_stage(context, f"judge-answers-{policy.name}", prompts, answers, judge)
+    return _Answers((answers.key, judged.key), scored(answers.rows, judged))

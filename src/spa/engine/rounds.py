@@ -1,0 +1,96 @@
+"""One round of the method: sample, judge, refine, denoise, pair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from spa.engine.assembly import assemble
+from spa.engine.context import RunContext
+from spa.engine.funnel import FunnelStep, funnel
+from spa.engine.models import Policy
+from spa.engine.outcome import NothingToTrainOn
+from spa.engine.stages.base import StageRows
+from spa.engine.stages.denoise import denoise_stage, without
+from spa.engine.stages.judge import judge_stage, objectives_on_scale
+from spa.engine.stages.pairs import pairs_stage
+from spa.engine.stages.refine import refine_stage
+from spa.engine.stages.sample import sample_stage
+from spa.types import Group, Objective, PreferencePair, Prompt
+
+__all__ = ["RoundPairs", "make_pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPairs:
+    """What a round can train on.
+
+    Attributes:
+        groups: The groups that denoising kept, by prompt id.
+        pairs: The preference pairs among their responses.
+        objectives: With the judge's scale.
+        steps: The funnel.
+    """
+
+    groups: Mapping[str, Group]
+    pairs: StageRows[PreferencePair]
+    objectives: tuple[Objective, ...]
+    steps: tuple[FunnelStep, ...]
+
+
+def make_pairs(context: RunContext, prompts: StageRows[Prompt], policy: Policy) -> RoundPairs:
+    """Runs the stages of a round up to its pairs.
+
+    Raises:
+        NothingToTrainOn: If no pair is left.
+        RunError: If a stage fails.
+    """
+    recipe = context.recipe
+    objectives = objectives_on_scale(context)
+    samples = sample_stage(context, prompts, policy)
+    judged = judge_stage(context, "judge", prompts, samples, policy)
+    reads = [prompts.key, samples.key, judged.key]
+    refined = None
+    if recipe.refine is not None:
+        responses = refine_stage(context, recipe.refine, prompts, samples, judged, policy)
+        scores = judge_stage(context, "judge-refined", prompts, responses, policy)
+        refined = (responses, scores)
+        reads += [responses.key, scores.key]
+    entries = assemble(prompts, samples, judged, refined, objectives)
+    verdicts = denoise_stage(context, entries, objectives, tuple(reads))
+    kept = {row.prompt_id: row for row in verdicts.rows if row.keep}
+    groups = {
+        entry.prompt.id: without(entry.group, kept[entry.prompt.id].drop)
+        for entry in entries
+        if entry.group is not None and entry.prompt.id in kept
+    }
+    pairs = pairs_stage(context, groups, objectives, (*reads, verdicts.key))
+    steps = tuple(funnel(verdicts.rows, [spec.name for spec in recipe.denoise], pairs.rows))
+    if not pairs.rows:
+        raise NothingToTrainOn(_advice(steps), steps)
+    return RoundPairs(groups, pairs, objectives, steps)
+
+
+ADVICE = {
+    "refined_not_better": "The refined response rarely beats every sample: sample fewer responses "
+    "(generate.n), refine with a lower temperature, or use a stronger model.",
+    "unstable": "The scores spread too far: raise denoise informativeness max_determinant.",
+    "degenerate": "The scores do not differ: sample at a higher temperature or with other "
+    "system prompts.",
+    "no_pair": "The score differences are below the margin: lower pairs.margin.",
+    "unscored": "The judge gave no usable score: see the reasons in the judge stage's rows, lower "
+    "judge.min_label_mass, or use another judge.",
+    "refined_unscored": "The judge gave the refined responses no usable score.",
+    "ceiling": "The samples already have the highest score: use harder prompts or a finer scale.",
+    "too_long": "Prompts do not fit the model's context: shorten them or lower max_tokens.",
+}
+
+
+def _advice(steps: Sequence[FunnelStep]) -> str:
+    lost: Counter[str] = Counter()
+    for step in steps:
+        lost.update(step.lost)
+    hints = [ADVICE[reason] for reason, _ in lost.most_common(2) if reason in ADVICE]
+    more = "More prompts give more groups that can be kept."
+    return "\n".join(["no preference pair is left, so nothing was trained.", *hints, more])

@@ -1,0 +1,250 @@
+"""Runs one stage: from jobs to committed rows, or straight from the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from spa.contracts import Backend
+from spa.engine.answers import AnswerLog
+from spa.engine.asking import Finished, Job, Tally, drive
+from spa.engine.context import RunContext, StageRecord
+from spa.engine.keys import stage_key
+from spa.engine.store import RowWriter, StageFolder
+from spa.errors import RunError
+from spa.recipe import ComponentSpec
+from spa.types import RequestFailure
+
+__all__ = ["Stage", "StageRows", "run_stage"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+TELL_EVERY = 0.2  # seconds between progress events
+SHORT_KEY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[T, R]):
+    """What a stage is.
+
+    Attributes:
+        name: Its name, and the beginning of its folder's.
+        row_type: The dataclass of its rows.
+        components: The components that it uses, in order.
+        jobs: Its work; ids are unique and stable.
+        rows: Makes the rows of a finished job.
+        reads: Keys of the stages that it reads.
+        backend: The model that its components ask; None if they cannot ask.
+        settings: What else changes its results.
+        seed_name: Stages of the same seed name draw the same random numbers for the same job.
+    """
+
+    name: str
+    row_type: type[R]
+    components: tuple[ComponentSpec, ...]
+    jobs: Callable[[], Sequence[Job[T]]]
+    rows: Callable[[str, T], Sequence[R]]
+    reads: tuple[str, ...] = ()
+    backend: ComponentSpec | None = None
+    settings: Mapping[str, Any] | None = None
+    seed_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRows(Generic[R]):
+    """A stage that is done.
+
+    Attributes:
+        key: Its cache key.
+        rows: All its rows, in the order of its jobs.
+        failures: Jobs that could not be done, by id.
+    """
+
+    key: str
+    rows: tuple[R, ...]
+    failures: Mapping[str, RequestFailure]
+
+
+def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
+    """Runs a stage, goes on with one that was interrupted, or takes it from the store.
+
+    Raises:
+        RunError: If every job failed, or rows cannot be written.
+    """
+    started = time.monotonic()
+    key = _key(context, stage)
+    folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
+    cached = folder.is_committed
+    if not cached:
+        _run(context, stage, folder, key)
+    info = folder.info()
+    rows = tuple(folder.read())
+    seconds = time.monotonic() - started
+    context.tell(
+        "stage_finished",
+        stage.name,
+        done=int(info["jobs"]),
+        total=int(info["jobs"]),
+        failed=int(info["failed"]),
+        details={"cached": cached, "seconds": seconds, "rows": len(rows)},
+    )
+    context.stages.append(
+        StageRecord(
+            name=stage.name,
+            round=context.round,
+            key=key,
+            folder=folder.path.name,
+            cached=cached,
+            rows=len(rows),
+            failed=int(info["failed"]),
+            failure_reasons=info["failure_reasons"],
+            seconds=seconds,
+            components=tuple(context.record(spec) for spec in stage.components),
+            details={
+                name: info[name] for name in ("asked", "replayed", "prompt_tokens", "new_tokens")
+            },
+        )
+    )
+    return StageRows(key, rows, folder.failures())
+
+
+def _key(context: RunContext, stage: Stage[T, R]) -> str:
+    model = None if stage.backend is None else context.models.fingerprint(stage.backend)
+    return stage_key(
+        stage.name,
+        {
+            "components": [context.identity(spec) for spec in stage.components],
+            "model": model,
+            "reads": list(stage.reads),
+            "settings": dict(stage.settings or {}),
+            "seed": context.recipe.seed,
+        },
+    )
+
+
+def _answers_name(context: RunContext, stage: Stage[T, R]) -> str:
+    """Name of the folder of raw answers: without the component, so that a new parser finds them."""
+    model = None if stage.backend is None else context.models.fingerprint(stage.backend)
+    key = stage_key("answers", {"model": model, "reads": stage.reads})
+    return f"answers-{stage.name}-{key[:SHORT_KEY]}"
+
+
+def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: str) -> None:
+    started = time.monotonic()
+    jobs = stage.jobs()
+    writer = RowWriter(folder)
+    tally = Tally()
+    try:
+        left = [job for job in jobs if job.id not in writer.done]
+        context.tell("stage_started", stage.name, done=len(jobs) - len(left), total=len(jobs))
+        progress = _Progress(context, stage.name, tally)
+        done = len(jobs) - len(left)
+        for finished in _finished(context, stage, left, tally):
+            _write(writer, stage, finished)
+            done += 1
+            progress(done, len(jobs), len(writer.failures))
+        if jobs and len(writer.failures) == len(jobs):
+            raise RunError(_all_failed(stage.name, writer.failures))
+        info = {
+            "stage": stage.name,
+            "key": key,
+            "jobs": len(jobs),
+            "asked": tally.asked,
+            "replayed": tally.replayed,
+            "prompt_tokens": tally.prompt_tokens,
+            "new_tokens": tally.new_tokens,
+            "seconds": time.monotonic() - started,
+        }
+        writer.commit([job.id for job in jobs], info)
+    finally:
+        writer.close()
+
+
+def _finished(
+    context: RunContext, stage: Stage[T, R], jobs: Sequence[Job[T]], tally: Tally
+) -> Iterator[Finished[T]]:
+    """Drives the jobs; the log of answers is opened only for stages that can ask."""
+    spec = stage.backend
+    if spec is None:
+        yield from drive(jobs, _no_backend, _Nothing(), seed=0, stage=stage.name, tally=tally)
+        return
+
+    def backend() -> Backend:
+        return context.models.get(spec)
+
+    log = AnswerLog(context.store / _answers_name(context, stage) / "part-00000.jsonl")
+    try:
+        yield from drive(
+            jobs,
+            backend,
+            log,
+            seed=context.recipe.seed,
+            stage=stage.seed_name or stage.name,
+            tally=tally,
+        )
+    finally:
+        log.close()
+
+
+def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> None:
+    if finished.failure is not None:
+        writer.fail(finished.job.id, finished.failure)
+        return
+    try:
+        rows = stage.rows(finished.job.id, finished.value)  # type: ignore[arg-type]  # no failure: a value
+    except (TypeError, ValueError, AttributeError) as error:
+        problem = f"its component returned what cannot be kept: {type(error).__name__}: {error}"
+        writer.fail(finished.job.id, RequestFailure("component_error", problem))
+        return
+    writer.rows(finished.job.id, rows)
+
+
+class _Progress:
+    """Tells of progress, but not of every row."""
+
+    def __init__(self, context: RunContext, stage: str, tally: Tally) -> None:
+        self.context, self.stage, self.tally = context, stage, tally
+        self.started = self.told = time.monotonic()
+
+    def __call__(self, done: int, total: int, failed: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self.told < TELL_EVERY:
+            return
+        self.told = now
+        seconds = max(now - self.started, 1e-9)
+        tokens = self.tally.prompt_tokens + self.tally.new_tokens
+        self.context.tell(
+            "stage_progress",
+            self.stage,
+            done=done,
+            total=total,
+            failed=failed,
+            details={"seconds": seconds, "tokens_per_second": tokens / seconds},
+        )
+
+
+def _all_failed(stage: str, failures: Mapping[str, RequestFailure]) -> str:
+    job, first = next(iter(failures.items()))
+    return (
+        f"stage {stage}: none of {len(failures)} rows could be done. The first, {job}: "
+        f"{first.message} ({first.reason})"
+    )
+
+
+def _no_backend() -> Backend:
+    raise RunError(
+        "a component of a stage without a model asked a model. "
+        "Denoisers and pair builders cannot ask."
+    )
+
+
+class _Nothing:
+    """A memory for stages that do not ask."""
+
+    def find(self, key: str) -> None:
+        del key
+
+    def keep(self, key: str, result: object) -> None:
+        del key, result

@@ -1,0 +1,84 @@
+"""Drops the prompt groups whose judgement cannot be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+from spa.contracts import Denoiser
+from spa.engine.asking import Job
+from spa.engine.assembly import Assembled
+from spa.engine.context import RunContext
+from spa.engine.rows import NamedVerdict, VerdictRow
+from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.types import Group, Objective
+
+__all__ = ["denoise_stage", "judge_group", "without"]
+
+
+def denoise_stage(
+    context: RunContext,
+    groups: Sequence[Assembled],
+    objectives: Sequence[Objective],
+    reads: tuple[str, ...],
+) -> StageRows[VerdictRow]:
+    """Runs the stage ``denoise``: every denoiser of the recipe in turn on every group."""
+    sections = context.recipe.denoise
+    denoisers = [
+        (section.name, cast("Denoiser", section.registered.load_class()(section.config)))
+        for section in sections
+    ]
+
+    def jobs() -> Sequence[Job[VerdictRow]]:
+        return [
+            Job(entry.prompt.id, partial(judge_group, entry, denoisers, objectives))
+            for entry in groups
+        ]
+
+    return run_stage(
+        context,
+        Stage(
+            name="denoise",
+            row_type=VerdictRow,
+            components=sections,
+            jobs=jobs,
+            rows=lambda _, row: [row],
+            reads=reads,
+            settings={"thresholds": [[o.name, o.threshold] for o in objectives]},
+        ),
+    )
+
+
+def judge_group(
+    entry: Assembled,
+    denoisers: Sequence[tuple[str, Denoiser]],
+    objectives: Sequence[Objective],
+) -> VerdictRow:
+    """Asks the denoisers in turn, up to the first that drops the group."""
+    if entry.group is None:
+        return VerdictRow(entry.prompt.id, False, entry.lost_at, entry.reason)
+    group = entry.group
+    verdicts: list[NamedVerdict] = []
+    dropped: list[str] = []
+    for name, denoiser in denoisers:
+        verdict = denoiser.verdict(group, objectives)
+        verdicts.append(NamedVerdict(name, verdict.keep, verdict.reason, verdict.details))
+        if not verdict.keep:
+            return VerdictRow(
+                entry.prompt.id, False, name, verdict.reason, tuple(dropped), tuple(verdicts)
+            )
+        dropped.extend(verdict.drop)
+        group = without(group, verdict.drop)
+    return VerdictRow(entry.prompt.id, True, "", "kept", tuple(dropped), tuple(verdicts))
+
+
+def without(group: Group, dropped: Sequence[str]) -> Group:
+    """A group without some of its responses."""
+    refined = group.refined
+    return replace(
+        group,
+        samples=tuple(sample for sample in group.samples if sample.id not in dropped),
+        refined=None if refined is not None and refined.id in dropped else refined,
+    )

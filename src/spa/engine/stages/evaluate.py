@@ -1,0 +1,80 @@
+"""Measures every policy of a run on the held-out prompts, before and after training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any, cast
+
+from spa.contracts import Evaluator
+from spa.engine.asking import Job
+from spa.engine.context import RunContext
+from spa.engine.models import Policy
+from spa.engine.rows import EvaluationRow
+from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.judge import objectives_on_scale
+from spa.recipe import ComponentSpec
+from spa.types import EvaluationItem, JsonValue, Prompt, Scored
+
+__all__ = ["evaluate_stage"]
+
+
+def evaluate_stage(
+    context: RunContext,
+    section: ComponentSpec,
+    prompts: StageRows[Prompt],
+    answers: Mapping[str, Mapping[str, Sequence[Scored]]],
+    judge: Policy,
+    reads: tuple[str, ...],
+) -> list[dict[str, Any]]:
+    """Runs one evaluator and returns its figures as the manifest keeps them.
+
+    Args:
+        context: The run.
+        section: The evaluator.
+        prompts: All prompts; only held-out ones are used.
+        answers: Policy name to prompt id to scored answers, the untrained policy first.
+        judge: Whose model answers what the evaluator asks, if the judge has no backend of its own.
+        reads: Keys of the stages that the answers come from.
+    """
+    evaluator = cast("Evaluator", section.registered.load_class()(section.config))
+    objectives = objectives_on_scale(context)
+
+    def jobs() -> Sequence[Job[Mapping[str, JsonValue]]]:
+        return [
+            Job(item.prompt.id, partial(evaluator.evaluate, item, objectives))
+            for item in _items(prompts.rows, answers)
+        ]
+
+    done = run_stage(
+        context,
+        Stage(
+            name=f"evaluate-{section.registered.component.name}",
+            row_type=EvaluationRow,
+            components=(section,),
+            jobs=jobs,
+            rows=lambda prompt_id, record: [EvaluationRow(prompt_id, section.name, record)],
+            reads=reads,
+            backend=context.recipe.judge.backend or judge.backend,
+            settings={
+                "objectives": [[o.name, o.definition, o.threshold] for o in objectives],
+                "models": list(answers),
+            },
+        ),
+    )
+    figures = evaluator.summary([row.record for row in done.rows], objectives)
+    return [{"evaluator": section.name, **asdict(metric)} for metric in figures]
+
+
+def _items(
+    prompts: Sequence[Prompt], answers: Mapping[str, Mapping[str, Sequence[Scored]]]
+) -> list[EvaluationItem]:
+    return [
+        EvaluationItem(
+            prompt,
+            {name: tuple(of_prompt.get(prompt.id, ())) for name, of_prompt in answers.items()},
+        )
+        for prompt in prompts
+        if prompt.split == "heldout"
+    ]

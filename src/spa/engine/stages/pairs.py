@@ -1,0 +1,49 @@
+"""Builds the preference pairs of every group that denoising kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import cast
+
+from spa.contracts import PairBuilder
+from spa.engine.asking import Job
+from spa.engine.context import RunContext
+from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.types import Group, Objective, PreferencePair
+
+__all__ = ["pairs_stage"]
+
+
+def pairs_stage(
+    context: RunContext,
+    groups: Mapping[str, Group],
+    objectives: Sequence[Objective],
+    reads: tuple[str, ...],
+) -> StageRows[PreferencePair]:
+    """Runs the stage ``pairs``.
+
+    Args:
+        context: The run.
+        groups: The groups that denoising kept, by prompt id.
+        objectives: In the recipe's order, thresholds included.
+        reads: Keys of the stages that the groups come from.
+    """
+    section = context.recipe.pairs
+    builder = cast("PairBuilder", section.registered.load_class()(section.config))
+
+    def jobs() -> Sequence[Job[Sequence[PreferencePair]]]:
+        return [Job(id_, partial(builder.pairs, g, objectives)) for id_, g in groups.items()]
+
+    return run_stage(
+        context,
+        Stage(
+            name="pairs",
+            row_type=PreferencePair,
+            components=(section,),
+            jobs=jobs,
+            rows=lambda _, pairs: list(pairs),
+            reads=reads,
+            settings={"objectives": [[o.name, o.threshold] for o in objectives]},
+        ),
+    )

@@ -1,0 +1,65 @@
+"""Has the model write one improved response to every prompt from its scored samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+from spa.contracts import Refiner
+from spa.engine.asking import Job
+from spa.engine.context import RunContext
+from spa.engine.models import Policy
+from spa.engine.rows import JudgedRow
+from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.judge import objectives_on_scale, scored
+from spa.recipe import ComponentSpec
+from spa.types import Group, Prompt, Response
+
+__all__ = ["refine_stage"]
+
+
+def refine_stage(
+    context: RunContext,
+    section: ComponentSpec,
+    prompts: StageRows[Prompt],
+    samples: StageRows[Response],
+    judged: StageRows[JudgedRow],
+    policy: Policy,
+) -> StageRows[Response]:
+    """Runs the stage ``refine`` on every prompt that has a scored sample.
+
+    A refiner that returns nothing leaves its prompt without a row, which is no failure.
+    """
+    refiner = cast("Refiner", section.registered.load_class()(section.config))
+    objectives = objectives_on_scale(context)
+
+    def jobs() -> Sequence[Job[Response | None]]:
+        of_prompt = scored(samples.rows, judged)
+        found: list[Job[Response | None]] = []
+        for prompt in prompts.rows:
+            complete = tuple(s for s in of_prompt.get(prompt.id, ()) if s.is_complete(objectives))
+            if complete:
+                group = Group(prompt, complete)
+                found.append(Job(prompt.id, partial(refiner.refine, group, objectives)))
+        return found
+
+    return run_stage(
+        context,
+        Stage(
+            name="refine",
+            row_type=Response,
+            components=(section,),
+            jobs=jobs,
+            rows=_rows,
+            reads=(prompts.key, samples.key, judged.key),
+            backend=policy.backend,
+        ),
+    )
+
+
+def _rows(prompt_id: str, response: Response | None) -> list[Response]:
+    if response is None:
+        return []
+    return [replace(response, id=f"{prompt_id}/r", prompt_id=prompt_id, origin="refined", index=0)]

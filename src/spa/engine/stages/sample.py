@@ -1,0 +1,96 @@
+"""Samples several responses to every training prompt, and answers to held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+from spa.contracts import Asks, Generator, chat_all
+from spa.engine.asking import Job
+from spa.engine.context import RunContext
+from spa.engine.models import Policy
+from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.recipe import AnswerConfig
+from spa.types import ChatRequest, Origin, Prompt, Response
+
+__all__ = ["answer_stage", "sample_stage", "stamp"]
+
+
+def stamp(
+    responses: Sequence[Response], prompt_id: str, origin: Origin, prefix: str
+) -> list[Response]:
+    """Gives responses their ids, ``<prompt>/<prefix><index>``."""
+    return [
+        replace(
+            response, id=f"{prompt_id}/{prefix}{i}", prompt_id=prompt_id, origin=origin, index=i
+        )
+        for i, response in enumerate(responses)
+    ]
+
+
+def sample_stage(
+    context: RunContext, prompts: StageRows[Prompt], policy: Policy
+) -> StageRows[Response]:
+    """Runs the stage ``sample``: the recipe's generator on every training prompt."""
+    section = context.recipe.generate
+    generator = cast("Generator", section.registered.load_class()(section.config))
+
+    def jobs() -> Sequence[Job[Sequence[Response]]]:
+        train = [prompt for prompt in prompts.rows if prompt.split == "train"]
+        return [Job(prompt.id, partial(generator.sample, prompt)) for prompt in train]
+
+    return run_stage(
+        context,
+        Stage(
+            name="sample",
+            row_type=Response,
+            components=(section,),
+            jobs=jobs,
+            rows=lambda prompt_id, responses: stamp(responses, prompt_id, "sample", "s"),
+            reads=(prompts.key,),
+            backend=policy.backend,
+        ),
+    )
+
+
+def answer_stage(
+    context: RunContext, prompts: StageRows[Prompt], policy: Policy
+) -> StageRows[Response]:
+    """Runs ``answer``: the policy answers the held-out prompts, without alternative system prompts.
+
+    Every policy draws the same random numbers for the same prompt, which makes paired differences
+    between policies steadier.
+    """
+    config = context.recipe.answer
+
+    def jobs() -> Sequence[Job[Sequence[Response]]]:
+        heldout = [prompt for prompt in prompts.rows if prompt.split == "heldout"]
+        return [Job(prompt.id, partial(_answer, prompt, config)) for prompt in heldout]
+
+    return run_stage(
+        context,
+        Stage(
+            name=f"answer-{policy.name}",
+            row_type=Response,
+            components=(),
+            jobs=jobs,
+            rows=lambda prompt_id, responses: stamp(responses, prompt_id, "answer", "a"),
+            reads=(prompts.key,),
+            backend=policy.backend,
+            settings=config.model_dump(mode="json"),
+            seed_name="answer",
+        ),
+    )
+
+
+def _answer(prompt: Prompt, config: AnswerConfig) -> Asks[Sequence[Response]]:
+    request = ChatRequest(
+        messages=prompt.messages,
+        max_tokens=config.max_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+    )
+    results = yield from chat_all([request] * config.n)
+    return [Response(r.text, r.token_ids, r.finish_reason) for r in results]

@@ -1,0 +1,159 @@
+"""Trains the policy on the pairs of a round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from spa.contracts import Loss
+from spa.engine.context import RunContext, StageRecord
+from spa.engine.files import disk_errors, write_json
+from spa.engine.keys import key_config, stage_key
+from spa.engine.models import Policy
+from spa.engine.stages.base import SHORT_KEY, StageRows
+from spa.types import Group, JsonValue, Objective, PreferencePair
+
+if TYPE_CHECKING:
+    from spa.training.outcome import TrainProgress, TrainResult
+
+__all__ = ["train_stage"]
+
+
+def train_stage(
+    context: RunContext,
+    groups: Mapping[str, Group],
+    pairs: StageRows[PreferencePair],
+    objectives: Sequence[Objective],
+    policy: Policy,
+) -> TrainResult:
+    """Runs the stage ``train``, or takes its result from the store.
+
+    Raises:
+        KeyboardInterrupt: If the user asked to stop; a checkpoint is kept.
+        RunError: If training failed.
+    """
+    started = time.monotonic()
+    section = context.recipe.loss
+    key = stage_key(
+        "train",
+        {
+            "components": [context.identity(section)],
+            "model": context.models.fingerprint(policy.backend),
+            "reads": [pairs.key],
+            "settings": key_config(context.recipe.train),
+            "seed": context.recipe.seed,
+        },
+    )
+    folder = context.store / f"train-{key[:SHORT_KEY]}"
+    marker = folder / "stage.json"
+    cached = marker.is_file()
+    if cached:
+        result = _stored(folder)
+    else:
+        context.tell("stage_started", "train", total=len(pairs.rows))
+        context.models.close()
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            result = _train(context, groups, pairs, objectives, policy, folder)
+        write_json(
+            marker,
+            {
+                "format": 1,
+                "stage": "train",
+                "key": key,
+                "kind": result.kind,
+                "path": result.path.name,
+                "steps": result.steps,
+                "dropped": dict(result.dropped),
+                "warnings": list(result.warnings),
+                "seconds": result.seconds,
+                "committed_at": time.time(),
+            },
+        )
+    seconds = time.monotonic() - started
+    total = len(pairs.rows)
+    context.tell(
+        "stage_finished",
+        "train",
+        done=total,
+        total=total,
+        details={"cached": cached, "seconds": seconds},
+    )
+    context.stages.append(
+        StageRecord(
+            name="train",
+            round=context.round,
+            key=key,
+            folder=folder.name,
+            cached=cached,
+            rows=total - sum(result.dropped.values()),
+            failed=sum(result.dropped.values()),
+            failure_reasons=dict(result.dropped),
+            seconds=seconds,
+            components=(context.record(section),),
+            details=_details(result),
+        )
+    )
+    return result
+
+
+def _stored(folder: Path) -> TrainResult:
+    from spa.training.outcome import TrainResult
+
+    return TrainResult.from_json((folder / "result.json").read_text(encoding="utf-8"), folder)
+
+
+def _train(
+    context: RunContext,
+    groups: Mapping[str, Group],
+    pairs: StageRows[PreferencePair],
+    objectives: Sequence[Objective],
+    policy: Policy,
+    folder: Path,
+) -> TrainResult:
+    from spa.training.groups import TrainingGroup
+    from spa.training.outcome import TrainingStopped
+    from spa.training.run import train
+
+    of_prompt: dict[str, list[PreferencePair]] = {}
+    for pair in pairs.rows:
+        of_prompt.setdefault(pair.prompt_id, []).append(pair)
+    examples = [
+        TrainingGroup(groups[prompt_id].prompt, tuple(groups[prompt_id]), tuple(own))
+        for prompt_id, own in of_prompt.items()
+    ]
+    section = context.recipe.loss
+
+    def progress(state: TrainProgress) -> None:
+        place = {"step": state.step, "steps": state.steps, "phase": state.phase}
+        figures: dict[str, JsonValue] = {**place, **state.metrics}
+        context.tell(
+            "stage_progress",
+            "train",
+            done=state.done,
+            total=state.total,
+            details=figures,
+        )
+
+    try:
+        with context.interrupt.polite():
+            return train(
+                examples,
+                objectives,
+                model=policy.spec(),
+                settings=context.recipe.train,
+                loss=cast("Loss", section.registered.load_class()(section.config)),
+                output_dir=folder,
+                seed=context.recipe.seed,
+                on_progress=progress,
+                should_stop=context.interrupt.asked,
+            )
+    except TrainingStopped as stopped:
+        raise KeyboardInterrupt from stopped
+
+
+def _details(result: TrainResult) -> dict[str, Any]:
+    last = dict(result.history[-1]) if result.history else {}
+    return {"steps": result.steps, "warnings": list(result.warnings), "last_step": last}

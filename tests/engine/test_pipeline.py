@@ -1,0 +1,274 @@
+"""Whole runs on a tiny random model: what is computed, what is shared, what survives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spa.components.backends.hf import HFBackend
+from spa.engine.interrupt import Interrupt
+from spa.engine.outcome import NothingToTrainOn
+from spa.engine.pipeline import default_run_name, planned_stages, run_recipe
+from spa.errors import RunError
+from spa.recipe import Recipe
+from spa.types import RunEvent
+
+Load = Callable[..., Recipe]
+
+
+def run(recipe: Recipe, tmp_path: Path, **settings: Any) -> tuple[dict[str, Any], list[RunEvent]]:
+    events: list[RunEvent] = []
+    result = run_recipe(recipe, runs=tmp_path / "runs", listen=events.append, **settings)
+    manifest = json.loads((result.folder / "run.json").read_text(encoding="utf-8"))
+    assert manifest == json.loads(json.dumps(result.manifest))
+    return manifest, events
+
+
+def cached(manifest: dict[str, Any]) -> dict[str, bool]:
+    return {stage["name"]: stage["cached"] for stage in manifest["stages"]}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of requests of each call to a model."""
+    calls: list[int] = []
+    original = HFBackend.answer
+
+    def counted(self: HFBackend, requests: Sequence[Any]) -> Any:
+        calls.append(len(requests))
+        return original(self, requests)
+
+    monkeypatch.setattr(HFBackend, "answer", counted)
+    return calls
+
+
+def test_a_run_goes_through_all_stages_and_says_what_it_did(recipe: Load, tmp_path: Path) -> None:
+    loaded = recipe()
+    manifest, events = run(loaded, tmp_path)
+    assert manifest["status"] == "done"
+    assert manifest["error"] is None
+    assert [stage["name"] for stage in manifest["stages"]] == planned_stages(loaded)
+    assert not any(cached(manifest).values())
+    rows = {stage["name"]: stage["rows"] for stage in manifest["stages"]}
+    assert rows["prompts"] == 10
+    assert rows["sample"] == 21
+    assert rows["judge"] == 21
+    assert rows["answer-base"] == rows["answer-round-1"] == 3
+    funnel = manifest["funnels"][0]
+    assert funnel[0] == {"name": "prompts", "prompts": 7, "lost": {}, "pairs": None}
+    assert funnel[-1]["pairs"] == rows["pairs"] > 0
+    assert Path(manifest["outputs"]["adapter"], "adapter_model.safetensors").is_file()
+    models = {metric["model"] for metric in manifest["metrics"]}
+    assert models == {"base", "round-1", "round-1 - base"}
+    used = {plugin["distribution"]: plugin["used"] for plugin in manifest["plugins"]}
+    assert "loss:spa-align/spa" in used["spa-align"]
+    assert {
+        stage["components"][0]["component"] for stage in manifest["stages"] if stage["components"]
+    } >= {
+        "spa-align/diverse",
+        "spa-align/constitution",
+        "spa-align/lexicographic",
+    }
+    finished = [e.stage for e in events if e.kind == "stage_finished"]
+    assert finished == planned_stages(loaded)
+    assert (events[0].kind, events[-1].kind) == ("run_started", "run_finished")
+
+
+def test_the_same_recipe_again_asks_nothing(recipe: Load, tmp_path: Path, asked: list[int]) -> None:
+    first, _ = run(recipe(), tmp_path)
+    assert sum(asked) > 0
+    asked.clear()
+    second, _ = run(recipe(), tmp_path)
+    assert asked == []
+    assert all(cached(second).values())
+    for name in ("funnels", "metrics", "outputs", "recipe"):
+        assert second[name] == first[name]
+
+
+def test_another_loss_shares_everything_up_to_the_pairs(
+    recipe: Load, recipe_file: Path, tmp_path: Path
+) -> None:
+    from spa.recipe import load_recipe
+
+    first, _ = run(recipe(), tmp_path)
+    second, _ = run(load_recipe(recipe_file, swaps=["loss=simpo"]), tmp_path)
+    assert first["name"] != second["name"]
+    shared = [name for name, hit in cached(second).items() if hit]
+    assert shared == [
+        "prompts",
+        "sample",
+        "judge",
+        "refine",
+        "judge-refined",
+        "denoise",
+        "pairs",
+        "answer-base",
+        "judge-answers-base",
+    ]
+    assert first["outputs"]["adapter"] != second["outputs"]["adapter"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["model.batch_size=1", "model.label_batch_size=3", "train.micro_groups=3"]
+)
+def test_settings_that_change_speed_only_share_everything(
+    recipe: Load, tmp_path: Path, setting: str
+) -> None:
+    run(recipe(), tmp_path)
+    again, _ = run(recipe([setting]), tmp_path)
+    assert all(cached(again).values())
+
+
+def test_a_run_that_died_goes_on_and_asks_only_what_is_missing(
+    recipe: Load, tmp_path: Path, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, _ = run(recipe(["model.batch_size=1"]), tmp_path / "other")
+    complete = sum(asked)
+    asked.clear()
+    original = HFBackend.answer
+    delivered = 0
+
+    def dies(self: HFBackend, requests: Sequence[Any]) -> Any:
+        nonlocal delivered
+        for result in original(self, requests):
+            if delivered == 30:
+                raise KeyboardInterrupt
+            delivered += 1
+            yield result
+
+    monkeypatch.setattr(HFBackend, "answer", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe(["model.batch_size=1"]), tmp_path)
+    folder = tmp_path / "runs" / default_run_name(recipe(["model.batch_size=1"]))
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
+    monkeypatch.setattr(HFBackend, "answer", original)
+    left: list[int] = []
+
+    def counted(self: HFBackend, requests: Sequence[Any]) -> Any:
+        left.append(len(requests))
+        return original(self, requests)
+
+    monkeypatch.setattr(HFBackend, "answer", counted)
+    manifest, _ = run(recipe(["model.batch_size=1"]), tmp_path)
+    assert sum(left) == complete - 30
+    assert manifest["metrics"] == undisturbed["metrics"]
+    assert manifest["funnels"] == undisturbed["funnels"]
+
+
+def test_training_that_is_interrupted_keeps_a_checkpoint_and_goes_on(
+    recipe: Load, tmp_path: Path
+) -> None:
+    interrupt = Interrupt()
+
+    def stop_in_training(event: RunEvent) -> None:
+        if event.stage == "train" and event.kind == "stage_progress":
+            interrupt.requested = True
+
+    loaded = recipe(["train.epochs=3"])
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(loaded, runs=tmp_path / "runs", listen=stop_in_training, interrupt=interrupt)
+    manifest, _ = run(loaded, tmp_path)
+    assert manifest["status"] == "done"
+    assert cached(manifest)["pairs"]
+
+
+def test_no_pair_left_ends_the_run_with_the_funnel_and_advice(recipe: Load, tmp_path: Path) -> None:
+    loaded = recipe(["pairs.margin=1000"])
+    with pytest.raises(NothingToTrainOn) as caught:
+        run(loaded, tmp_path)
+    assert caught.value.exit_code == 1
+    assert str(caught.value) == (
+        "no preference pair is left, so nothing was trained.\n"
+        "The score differences are below the margin: lower pairs.margin.\n"
+        "More prompts give more groups that can be kept."
+    )
+    assert caught.value.steps[-1].lost == {"no_pair": 7}
+    manifest = json.loads((tmp_path / "runs" / default_run_name(loaded) / "run.json").read_text())
+    assert manifest["status"] == "failed"
+    assert manifest["funnels"][0][-1]["pairs"] == 0
+    assert not list((tmp_path / "runs" / "store").glob("train-*"))
+
+
+def test_a_prompt_longer_than_the_context_is_set_aside_with_its_length(
+    recipe: Load, recipe_file: Path, tmp_path: Path
+) -> None:
+    prompts = recipe_file.parent / "prompts.jsonl"
+    with prompts.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"id": "long", "prompt": "x" * 2000}) + "\n")
+    manifest, _ = run(recipe(["prompts.split.heldout=0"]), tmp_path)
+    sample = next(stage for stage in manifest["stages"] if stage["name"] == "sample")
+    assert sample["failure_reasons"] == {"too_long": 1}
+    failures = (tmp_path / "runs" / "store" / sample["folder"] / "failures.jsonl").read_text()
+    assert json.loads(failures) == {
+        "job": "long",
+        "reason": "too_long",
+        "message": "the prompt has 2,003 tokens and 8 are to be generated, but the model's context "
+        "is 1,536. Shorten the prompt or lower max_tokens.",
+    }
+    assert manifest["funnels"][0][1] == {
+        "name": "sampled",
+        "prompts": 10,
+        "lost": {"too_long": 1},
+        "pairs": None,
+    }
+
+
+def test_a_stage_in_which_nothing_works_ends_the_run(recipe: Load, tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        run(recipe(["generate.max_tokens=5000"]), tmp_path)
+    assert str(caught.value).startswith("stage sample: none of 7 rows could be done. The first, p")
+    assert "the model's context is 1,536" in str(caught.value)
+
+
+def test_labels_that_are_not_one_token_are_refused(recipe: Load, tmp_path: Path) -> None:
+    from spa.errors import SpaError
+
+    with pytest.raises(SpaError, match="label '10' is not one token after 'Score: '"):
+        run(recipe(["judge.labels=[1, 10]"]), tmp_path)
+
+
+def test_two_rounds_train_the_adapter_of_the_first_further(recipe: Load, tmp_path: Path) -> None:
+    loaded = recipe(["iterations=2"])
+    manifest, _ = run(loaded, tmp_path)
+    titles = [
+        stage["name"]
+        if stage["name"].startswith("prompts")
+        else f"{stage['round']}/{stage['name']}"
+        for stage in manifest["stages"]
+    ]
+    assert titles[0] == "prompts"
+    assert titles[1:] == planned_stages(loaded)[1:]
+    assert len(manifest["funnels"]) == 2
+    assert len(set(manifest["outputs"]["rounds"])) == 2
+    assert {metric["model"] for metric in manifest["metrics"]} >= {"base", "round-1", "round-2"}
+
+
+def test_full_fine_tuning_and_no_held_out_prompts(recipe: Load, tmp_path: Path) -> None:
+    loaded = recipe(["train.lora=null", "prompts.split.heldout=0"])
+    manifest, _ = run(loaded, tmp_path)
+    assert manifest["outputs"]["kind"] == "full"
+    assert manifest["metrics"] == []
+    assert [stage["name"] for stage in manifest["stages"]] == planned_stages(loaded)
+
+
+def test_no_more_held_out_prompts_than_there_are(recipe: Load, tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        run(recipe(["prompts.split.heldout=10"]), tmp_path)
+    assert str(caught.value) == (
+        "prompts.split.heldout is 10, but there are only 10 prompts, so none is left to train on. "
+        "Lower it or give more prompts."
+    )
+
+
+def test_no_secret_of_the_environment_gets_into_what_is_written(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
+    run(recipe(), tmp_path)
+    for file in (tmp_path / "runs").rglob("*"):
+        if file.is_file():
+            assert b"hf_very_secret" not in file.read_bytes(), file
