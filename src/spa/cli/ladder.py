@@ -1,0 +1,195 @@
+"""Shows the stages of a run while they run: a live table on a terminal, log lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from spa.cli.console import err
+from spa.types import RunEvent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Ladder", "LiveLadder", "Rung", "clock"]
+
+State = Literal["waiting", "running", "done", "cached", "stopped"]
+LOG_EVERY = 15.0  # seconds between log lines of one stage
+EARLY = 0.1  # share of the rows before which a rate says nothing
+_SIGN = {"waiting": "·", "running": "▸", "done": "✓", "cached": "✓", "stopped": "■"}
+
+
+@dataclass(slots=True)
+class Rung:
+    """What is shown of one stage."""
+
+    name: str
+    state: State = "waiting"
+    done: int = 0
+    total: int | None = None
+    failed: int = 0
+    rate: float | None = None
+    started: float = 0.0
+    seconds: float | None = None
+    note: str = ""
+
+    def elapsed(self) -> float | None:
+        """Seconds that it took, or has taken so far."""
+        if self.seconds is not None:
+            return self.seconds
+        return time.monotonic() - self.started if self.state == "running" else None
+
+    def left(self) -> float | None:
+        """Seconds that it will still take, from the rate so far."""
+        elapsed = self.elapsed()
+        if self.state != "running" or not self.total or elapsed is None:
+            return None
+        if self.done < EARLY * self.total:
+            return None
+        return elapsed / self.done * (self.total - self.done)
+
+
+class Ladder:
+    """Listens to a run and writes a log line when a stage starts, goes on and ends."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        """Takes the titles of all stages to come."""
+        self.rungs = {name: Rung(name) for name in stages}
+        self._logged = 0.0
+
+    def __enter__(self) -> Ladder:
+        """Begins showing."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stops showing; stages under way count as stopped."""
+        for rung in self.rungs.values():
+            if rung.state == "running":
+                rung.seconds, rung.state = rung.elapsed(), "stopped"
+
+    def __call__(self, event: RunEvent) -> None:
+        """Takes an event in."""
+        if event.stage is None:
+            return
+        rung = self.rungs.setdefault(event.stage, Rung(event.stage))
+        _update(rung, event)
+        self.show(rung, event)
+
+    def show(self, rung: Rung, event: RunEvent) -> None:
+        """Writes a log line, unless the last one of the stage is only seconds old."""
+        now = time.monotonic()
+        if event.kind == "stage_progress" and now - self._logged < LOG_EVERY:
+            return
+        self._logged = now
+        err().print(f"{time.strftime('%H:%M:%S')}  {_line(rung)}", soft_wrap=True)
+
+
+class LiveLadder(Ladder):
+    """Shows the whole ladder as a table that is drawn anew several times a second."""
+
+    def __enter__(self) -> LiveLadder:
+        """Begins drawing."""
+        from rich.live import Live
+
+        self._live = Live(get_renderable=self.table, console=err(), refresh_per_second=4)
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Draws the last state and leaves it on the screen."""
+        super().__exit__(kind, error, trace)
+        self._live.__exit__(kind, error, trace)
+
+    def show(self, rung: Rung, event: RunEvent) -> None:
+        """Nothing to do: the table is drawn from the rungs at its own pace."""
+
+    def table(self) -> Table:
+        """The ladder as it stands."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("stage", no_wrap=True)
+        for name in ("rows", "failed", "tokens/s", "time", "left"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("")
+        styles = {"waiting": "dim", "running": "bold cyan", "cached": "green", "stopped": "yellow"}
+        for rung in self.rungs.values():
+            table.add_row(*_cells(rung), style=styles.get(rung.state, ""))
+        return table
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as ``1:02`` or ``1:00:02``; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _update(rung: Rung, event: RunEvent) -> None:
+    rung.done, rung.failed = event.done, event.failed
+    rung.total = event.total
+    if event.kind == "stage_started":
+        rung.state, rung.started = "running", time.monotonic()
+    elif event.kind == "stage_progress":
+        rate, loss = event.details.get("tokens_per_second"), event.details.get("loss")
+        rung.rate = rate if isinstance(rate, float) else rung.rate
+        if isinstance(loss, float):
+            step = f"step {event.details.get('step')}/{event.details.get('steps')}"
+            rung.note = f"{step}, loss {loss:.3f}"
+    elif event.kind == "stage_finished":
+        rung.state = "cached" if event.details.get("cached") else "done"
+        seconds = event.details.get("seconds")
+        rung.seconds = float(seconds) if isinstance(seconds, (int, float)) else None
+        if rung.state == "cached":
+            rung.note = "from the store"
+
+
+def _rows(rung: Rung) -> str:
+    if rung.state == "waiting":
+        return ""
+    return f"{rung.done:,}" if rung.total in (None, rung.done) else f"{rung.done:,}/{rung.total:,}"
+
+
+def _cells(rung: Rung) -> tuple[str, ...]:
+    return (
+        f"{_SIGN[rung.state]} {rung.name}",
+        _rows(rung),
+        f"{rung.failed:,}" if rung.failed else "",
+        f"{rung.rate:,.0f}" if rung.rate else "",
+        clock(rung.elapsed()),
+        clock(rung.left()),
+        rung.note,
+    )
+
+
+def _line(rung: Rung) -> str:
+    """A stage as a log line: name, state and the figures that there are."""
+    left, spent = clock(rung.left()), clock(rung.elapsed())
+    parts = [
+        f"{rung.name:<24}{rung.state:<9}",
+        f"{_rows(rung)} rows" if rung.state != "waiting" else "",
+        f"{rung.failed:,} failed" if rung.failed else "",
+        f"{rung.rate:,.0f} tokens/s" if rung.rate else "",
+        spent,
+        f"{left} left" if left else "",
+        rung.note,
+    ]
+    return "  ".join(part for part in parts if part)

@@ -1,0 +1,165 @@
+"""``spa run``: the main job."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spa.cli.ladder import Ladder
+    from spa.recipe import Recipe
+    from spa.types import RunEvent
+
+__all__ = ["run"]
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a value: loss.alpha=2. Repeatable.", metavar="KEY=VALUE"
+        ),
+    ] = None,
+    swaps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--swap",
+            help="Exchange a component for another with its defaults: loss=simpo. Repeatable.",
+            metavar="SECTION=NAME",
+        ),
+    ] = None,
+    runs_dir: Annotated[
+        Path,
+        typer.Option(
+            "--runs-dir", help="Folder of runs and of what they share.", envvar="SPA_RUNS"
+        ),
+    ] = Path("runs"),
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run. Default: made from the recipe.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the recipe and list its stages; run nothing.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print every event and the end as JSON lines on stdout.")
+    ] = False,
+) -> None:
+    """Align a model as a recipe says.
+
+    What is already in the store is not done again, so the same command goes on with a run that was
+    interrupted.
+    """
+    from spa.recipe import load_recipe
+
+    loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
+    again = _again(recipe, sets or [], swaps or [], runs_dir, name)
+    if dry_run:
+        _show_plan(loaded, again, as_json=as_json)
+        return
+    _check_name(name)
+    _run(loaded, runs_dir, name, again, as_json=as_json)
+
+
+def _run(loaded: Recipe, runs_dir: Path, name: str | None, again: str, *, as_json: bool) -> None:
+    from spa.cli.console import err, print_json
+    from spa.cli.summary import print_funnel, print_summary
+    from spa.engine.interrupt import Interrupt
+    from spa.engine.outcome import NothingToTrainOn
+    from spa.engine.pipeline import run_recipe
+    from spa.plugins.catalogue import load_catalogue
+
+    _quiet_libraries()
+    ladder = _ladder(loaded, as_json=as_json)
+    notify = load_catalogue().notify
+
+    def listen(event: RunEvent) -> None:
+        if as_json:
+            print_json(asdict(event))
+        ladder(event)
+        notify(event)
+
+    try:
+        with ladder, Interrupt() as interrupt:
+            result = run_recipe(
+                loaded, runs=runs_dir, name=name, listen=listen, interrupt=interrupt
+            )
+    except KeyboardInterrupt:
+        err().print(
+            f"\nInterrupted. What was finished is kept. Go on with: {again}", soft_wrap=True
+        )
+        raise
+    except NothingToTrainOn as nothing:
+        if not as_json:
+            print_funnel([asdict(step) for step in nothing.steps])
+        raise
+    if as_json:
+        print_json({"kind": "result", "folder": str(result.folder), **result.manifest})
+    else:
+        print_summary(result.folder, result.manifest)
+
+
+def _ladder(loaded: Recipe, *, as_json: bool) -> Ladder:
+    from spa.cli.console import err
+    from spa.cli.ladder import Ladder, LiveLadder
+    from spa.engine.pipeline import planned_stages
+
+    live = err().is_terminal and not as_json
+    return (LiveLadder if live else Ladder)(planned_stages(loaded))
+
+
+def _show_plan(loaded: Recipe, again: str, *, as_json: bool) -> None:
+    from spa.cli.console import out, print_json
+    from spa.engine.pipeline import default_run_name, planned_stages
+
+    stages = planned_stages(loaded)
+    if as_json:
+        print_json(
+            {"run": default_run_name(loaded), "stages": list(stages), "recipe": loaded.resolved()}
+        )
+        return
+    out().print(f"Run {default_run_name(loaded)} would have {len(stages)} stages:")
+    for stage in stages:
+        out().print(f"  {stage}")
+    out().print(f"Nothing was run. Next: {again}", soft_wrap=True)
+
+
+def _check_name(name: str | None) -> None:
+    if name is not None and (name in ("", ".", "..", "store") or Path(name).name != name):
+        raise typer.BadParameter(
+            f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
+            param_hint="--name",
+        )
+
+
+def _again(
+    recipe: Path, sets: Sequence[str], swaps: Sequence[str], runs_dir: Path, name: str | None
+) -> str:
+    """The command line that goes on with this run."""
+    words = ["spa", "run", str(recipe)]
+    for swap in swaps:
+        words += ["--swap", swap]
+    for value in sets:
+        words += ["--set", value]
+    if runs_dir != Path("runs"):
+        words += ["--runs-dir", str(runs_dir)]
+    if name is not None:
+        words += ["--name", name]
+    return shlex.join(words)
+
+
+def _quiet_libraries() -> None:
+    """Keeps the libraries' own progress bars and notices out of the ladder."""
+    import logging
+    import os
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("spa").setLevel(logging.INFO)

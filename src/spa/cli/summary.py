@@ -1,0 +1,118 @@
+"""The end of a run, from its manifest: the funnel, scores before and after, what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spa.cli.console import out
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["funnel_table", "metrics_tables", "print_funnel", "print_summary"]
+
+SMALL_MODEL = 1_000_000_000
+
+
+def print_summary(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Prints funnels, metrics, notes, the path of the result and the next command."""
+    for number, steps in enumerate(manifest["funnels"], start=1):
+        print_funnel(steps, number if len(manifest["funnels"]) > 1 else None)
+    for table in metrics_tables(manifest["metrics"]):
+        out().print()
+        out().print(table)
+    for note in _notes(manifest):
+        out().print(f"\nNote: {note}", style="yellow")
+    kind = manifest["outputs"]["kind"]
+    out().print(
+        f"\n{'Adapter' if kind == 'adapter' else 'Model'}: {manifest['outputs'][kind]}",
+        soft_wrap=True,
+    )
+    out().print(f"Run:     {folder / 'run.json'}", soft_wrap=True)
+    merged = shlex.join(
+        ["spa", "export", str(folder), "--format", "merged", "--output", "merged-model"]
+    )
+    out().print(f"Next:    {merged}" if kind == "adapter" else "", soft_wrap=True)
+
+
+def print_funnel(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> None:
+    """Prints where prompts were lost."""
+    out().print()
+    out().print(funnel_table(steps, number))
+
+
+def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> Table:
+    """The funnel of a round: prompts that reached each step, and why the others did not."""
+    table = _table("Funnel" if number is None else f"Funnel of round {number}")
+    table.add_column("step")
+    table.add_column("prompts", justify="right")
+    table.add_column("lost", justify="right")
+    table.add_column("why")
+    for step in steps:
+        lost: Mapping[str, int] = step["lost"]
+        ranked = sorted(lost.items(), key=lambda item: (-item[1], item[0]))
+        why = ", ".join(f"{count} {reason}" for reason, count in ranked)
+        name = step["name"] if step["pairs"] is None else f"{step['name']} ({step['pairs']} pairs)"
+        table.add_row(name, str(step["prompts"]), str(sum(lost.values()) or ""), why)
+    return table
+
+
+def metrics_tables(metrics: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """One table an evaluator: a row a figure, a column a model or difference."""
+    tables: list[Table] = []
+    for evaluator in dict.fromkeys(metric["evaluator"] for metric in metrics):
+        own = [metric for metric in metrics if metric["evaluator"] == evaluator]
+        models = list(dict.fromkeys(metric["model"] for metric in own))
+        count = max(metric["n"] for metric in own)
+        table = _table(f"{evaluator} on {count} held-out prompts (95 % interval)")
+        table.add_column("figure")
+        for model in models:
+            table.add_column(model, justify="right")
+        for name in dict.fromkeys(metric["name"] for metric in own):
+            cells = {metric["model"]: _cell(metric) for metric in own if metric["name"] == name}
+            table.add_row(name, *(cells.get(model, "") for model in models))
+        tables.append(table)
+    return tables
+
+
+def _cell(metric: Mapping[str, Any]) -> str:
+    if metric["value"] is None:
+        return "no value"
+    signed = "+" if " - " in metric["model"] else ""
+    text = f"{metric['value']:{signed}.2f}"
+    if metric["low"] is not None:
+        text += f" [{metric['low']:{signed}.2f}, {metric['high']:{signed}.2f}]"
+    return text + (f" ({metric['missing']} missing)" if metric["missing"] else "")
+
+
+def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
+    """What a reader must know before believing the figures."""
+    asked = any(
+        stage["name"].startswith("judge")
+        and stage["details"]["asked"] + stage["details"]["replayed"]
+        for stage in manifest["stages"]
+    )
+    if asked and manifest["recipe"]["judge"]["backend"] is None:
+        yield (
+            "the model judged its own answers. Models prefer their own text: "
+            "confirm with another judge."
+        )
+        parameters = manifest.get("policy_parameters")
+        if parameters is not None and parameters < SMALL_MODEL:
+            yield (
+                f"a judge of {parameters / 1e6:,.0f} million parameters carries little signal. "
+                "These scores show that the pipeline works, not that the model got better."
+            )
+    yield from manifest["outputs"].get("warnings", ())
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )

@@ -1,0 +1,102 @@
+"""``spa validate``: checks recipes without loading a model, and says what to do next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from spa.errors import RecipeError
+    from spa.recipe import Recipe
+
+__all__ = ["validate"]
+
+
+def validate(
+    recipes: Annotated[list[Path], typer.Argument(help="Recipe files.", metavar="RECIPE...")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a value: loss.alpha=2. Repeatable.", metavar="KEY=VALUE"
+        ),
+    ] = None,
+    swaps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--swap",
+            help="Exchange a component for another with its defaults: loss=simpo. Repeatable.",
+            metavar="SECTION=NAME",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list on stdout, a record a recipe.")
+    ] = False,
+) -> None:
+    """Check a recipe without running it.
+
+    Every mistake is reported, with its place. No model is loaded.
+    """
+    from spa.errors import RecipeError
+    from spa.recipe import load_recipe
+
+    sets, swaps = sets or [], swaps or []
+    records: list[dict[str, Any]] = []
+    failed: list[Path] = []
+    for path in recipes:
+        try:
+            recipe = load_recipe(path, sets=sets, swaps=swaps)
+        except RecipeError as error:
+            failed.append(path)
+            records.append(_refused(path, error))
+            if not as_json:
+                typer.echo(str(error), err=True)
+        else:
+            records.append({"recipe": str(path), "ok": True, "resolved": recipe.resolved()})
+            if not as_json:
+                typer.echo(f"ok  {path}  {_summary(recipe)}")
+    if as_json:
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+    elif failed:
+        count = sum(len(record.get("problems", ())) for record in records)
+        mistakes = "1 problem" if count == 1 else f"{count} problems"
+        again = _command("validate", failed, sets, swaps)
+        typer.echo(f"{mistakes}. Nothing was run. Once mended, check again with: {again}", err=True)
+    else:
+        typer.echo(f"Next: {_command('run', recipes[:1], sets, swaps)}")
+    if failed:
+        raise typer.Exit(2)
+
+
+def _refused(path: Path, error: RecipeError) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "recipe": str(path),
+        "ok": False,
+        "problems": [asdict(problem) for problem in error.problems],
+    }
+
+
+def _summary(recipe: Recipe) -> str:
+    """The recipe in one line."""
+    order = " > ".join(objective.name for objective in recipe.objectives)
+    denoise = "+".join(spec.name for spec in recipe.denoise) or "none"
+    rounds = "1 iteration" if recipe.iterations == 1 else f"{recipe.iterations} iterations"
+    return (
+        f"{recipe.name}: {order}; model {recipe.model.name}, judge {recipe.judge.name}, "
+        f"denoise {denoise}, loss {recipe.loss.name}, {rounds}"
+    )
+
+
+def _command(name: str, paths: list[Path], sets: list[str], swaps: list[str]) -> str:
+    """The command line to type next, with the same overrides."""
+    words = ["spa", name, *map(str, paths)]
+    for swap in swaps:
+        words += ["--swap", swap]
+    for value in sets:
+        words += ["--set", value]
+    return shlex.join(words)
