@@ -63,3 +63,19 @@ def benchmark_texts(shared_data: Path) -> list[str]:
         for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())
         if "prompt" in row
     ]
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama with random weights and a context of 1,536 tokens."""
+    from tiny_llama import save_tiny_llama
+
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny-llama"), max_position_embeddings=1536)
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, tiny_folder: Path) -> Path:
+    """A recipe for a whole run on the tiny model, with ten prompts beside it."""
+    from tiny_recipe import write_tiny_recipe
+
+    return write_tiny_recipe(tmp_path, tiny_folder)

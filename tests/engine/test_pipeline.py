@@ -61,7 +61,8 @@ def test_a_run_goes_through_all_stages_and_says_what_it_did(recipe: Load, tmp_pa
     funnel = manifest["funnels"][0]
     assert funnel[0] == {"name": "prompts", "prompts": 7, "lost": {}, "pairs": None}
     assert funnel[-1]["pairs"] == rows["pairs"] > 0
-    assert Path(manifest["outputs"]["adapter"], "adapter_model.safetensors").is_file()
+    folder = tmp_path / "runs" / manifest["name"]
+    assert (folder / manifest["outputs"]["path"] / "adapter_model.safetensors").is_file()
     models = {metric["model"] for metric in manifest["metrics"]}
     assert models == {"base", "round-1", "round-1 - base"}
     used = {plugin["distribution"]: plugin["used"] for plugin in manifest["plugins"]}
@@ -109,7 +110,7 @@ def test_another_loss_shares_everything_up_to_the_pairs(
         "answer-base",
         "judge-answers-base",
     ]
-    assert first["outputs"]["adapter"] != second["outputs"]["adapter"]
+    assert first["outputs"]["path"] != second["outputs"]["path"]
 
 
 @pytest.mark.parametrize(

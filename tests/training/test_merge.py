@@ -93,7 +93,7 @@ def finished_run(spec: ModelSpec, adapter: Path, tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     adapter.rename(folder / "adapter")
     model = {"use": "hf", "path": spec.path, "dtype": "float32", "batch_size": 4}
-    manifest = {"outputs": {"adapter": "adapter"}, "recipe": {"model": model}}
+    manifest = {"outputs": {"path": "adapter"}, "recipe": {"model": model}}
     (folder / "run.json").write_text(json.dumps(manifest))
     return folder
 
@@ -122,7 +122,7 @@ def test_export_writes_the_merged_model(
 def test_export_of_a_fully_trained_model_copies_it(spec: ModelSpec, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    manifest = {"outputs": {"adapter": spec.path}, "recipe": {"model": {"path": "other"}}}
+    manifest = {"outputs": {"path": spec.path}, "recipe": {"model": {"path": "other"}}}
     (folder / "run.json").write_text(json.dumps(manifest))
     export(folder, tmp_path / "copy")
     assert {f.name for f in (tmp_path / "copy").iterdir()} == {

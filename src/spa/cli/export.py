@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,13 +76,13 @@ def _manifest(run: Path) -> Mapping[str, Any]:
 
 def _trained(run: Path, manifest: Mapping[str, Any]) -> Path:
     """The folder of the adapter, or of the model where all weights were trained."""
-    named = (manifest.get("outputs") or {}).get("adapter")
+    named = (manifest.get("outputs") or {}).get("path")
     if not named:
         raise SpaError(
             f"{run} has no trained adapter: it did not get through the stage train. "
             "Finish it first."
         )
-    path = run / str(named)
+    path = Path(os.path.normpath(run / str(named)))
     if not path.is_dir():
         raise SpaError(f"{run}: its adapter {path} is gone. Run the recipe again to train it anew.")
     return path

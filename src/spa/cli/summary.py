@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +28,9 @@ def print_summary(folder: Path, manifest: Mapping[str, Any]) -> None:
     for note in _notes(manifest):
         out().print(f"\nNote: {note}", style="yellow")
     kind = manifest["outputs"]["kind"]
+    path = os.path.normpath(folder / manifest["outputs"]["path"])
     out().print(
-        f"\n{'Adapter' if kind == 'adapter' else 'Model'}: {manifest['outputs'][kind]}",
+        f"\n{'Adapter' if kind == 'adapter' else 'Model'}: {path}",
         soft_wrap=True,
     )
     out().print(f"Run:     {folder / 'run.json'}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -142,10 +143,12 @@ class _Run:
             result = train_stage(context, data.groups, data.pairs, data.objectives, policy)
             trained = policy.trained(f"round-{number}", result.path, result.kind)
             policies.append(trained)
+            # Relative to the run's folder, so that the folder of runs can be moved.
+            path = os.path.relpath(result.path, self.folder)
             self.outputs = {
-                result.kind: str(result.path),
                 "kind": result.kind,
-                "rounds": [*self.outputs.get("rounds", []), str(result.path)],
+                "path": path,
+                "rounds": [*self.outputs.get("rounds", []), path],
                 "warnings": [*self.outputs.get("warnings", []), *result.warnings],
             }
             self.note("running")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["load_model", "load_policy", "load_tokenizer", "local_path", "pick_device", "pick_dtype"]
 
+# What transformers raises for files that are missing, of another kind, or damaged.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+
 
 def pick_device(spec: ModelSpec) -> torch.device:
     """The device of a spec; ``"auto"`` is the first accelerator, else the CPU."""
@@ -56,7 +59,7 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, trust_remote_code=spec.trust_remote_code
         )
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise _unreadable("tokenizer", spec, error) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -81,7 +84,7 @@ def load_model(spec: ModelSpec) -> PreTrainedModel:
             use_safetensors=True,
             trust_remote_code=spec.trust_remote_code,
         )
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise _unreadable("model", spec, error) from error
     model.to(pick_device(spec))  # type: ignore[arg-type]  # a decorator hides its signature
     model.eval()

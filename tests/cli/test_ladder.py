@@ -1,0 +1,74 @@
+"""What is shown of a run while it runs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from spa.cli import ladder as module
+from spa.cli.ladder import Ladder, LiveLadder, Rung, clock
+from spa.types import RunEvent
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What is written, on something that says it is a terminal."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None)
+    monkeypatch.setattr(module, "err", lambda: console)
+    yield stream
+
+
+def event(kind: str, done: int, total: int, **details: object) -> RunEvent:
+    return RunEvent(kind, "run", "sample", done, total, 0, details)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.04, "0.0s"), (9.94, "9.9s"), (61, "1:01"), (3723, "1:02:03")],
+)
+def test_clock(seconds: float | None, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_log_lines_come_at_start_and_end_and_rarely_between(screen: io.StringIO) -> None:
+    with Ladder(["sample"]) as ladder:
+        ladder(event("stage_started", 0, 4))
+        ladder(event("stage_progress", 1, 4, tokens_per_second=12.0))
+        ladder(event("stage_finished", 4, 4, seconds=61.0, cached=False))
+        ladder(RunEvent("run_finished", "run"))
+    lines = [line.split(maxsplit=1)[1].strip() for line in screen.getvalue().splitlines()]
+    assert len(lines) == 2
+    assert lines[0].split() == ["sample", "running", "0/4", "rows", "0.0s"]
+    assert lines[1].split() == ["sample", "done", "4", "rows", "12", "tokens/s", "1:01"]
+
+
+def test_time_left_is_shown_once_it_says_something() -> None:
+    rung = Rung("sample", "running", done=1, total=100, started=module.time.monotonic() - 10)
+    assert rung.left() is None
+    rung.done = 50
+    assert rung.left() == pytest.approx(10, abs=1)
+
+
+def test_the_live_table_shows_every_stage_and_what_was_under_way(screen: io.StringIO) -> None:
+    with LiveLadder(["prompts", "sample", "train"]) as ladder:
+        ladder(event("stage_started", 0, 4))
+        ladder(event("stage_progress", 2, 4, tokens_per_second=1234.0))
+        ladder(
+            RunEvent("stage_finished", "run", "prompts", 9, 9, 1, {"cached": True, "seconds": 0})
+        )
+    last = screen.getvalue()
+    for text in ("✓ prompts", "from the store", "■ sample", "2/4", "1,234", "· train"):
+        assert text in last
+
+
+def test_training_shows_step_and_loss(screen: io.StringIO) -> None:
+    with Ladder(["train"]) as ladder:
+        ladder(RunEvent("stage_started", "run", "train", 0, 8))
+        details = {"step": 2, "steps": 4, "loss": 0.6931}
+        ladder(RunEvent("stage_progress", "run", "train", 4, 8, 0, details))
+    assert ladder.rungs["train"].note == "step 2/4, loss 0.693"
+    assert "train" in screen.getvalue()
