@@ -9,6 +9,7 @@ versions of constraints.txt.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -122,6 +123,8 @@ def learning_check(session: nox.Session) -> None:
     install(session, "./plugins/spa-rubric")
     install_model(session)
     runs = Path(session.create_tmp()) / "runs"
+    # What an earlier call left in the store would be taken from there, and nothing checked.
+    shutil.rmtree(runs, ignore_errors=True)
     where = ["--runs-dir", str(runs), "--name", "learning-check"]
     session.run("spa", "run", "recipes/learning-check.yaml", *where, *session.posargs)
     session.run(
@@ -136,9 +139,9 @@ def learning_check(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Runs the benchmarks in ``bench``."""
-    scripts = sorted(ROOT.glob("bench/bench_*.py"))
+    scripts = sorted(ROOT.glob("bench/*.py"))
     if not scripts:
-        session.skip("there are no benchmarks yet: bench/ holds no file bench_*.py")
+        session.skip("there are no benchmarks yet: bench/ holds no Python file")
     install(session, ".[test]")
     install_model(session)
     for script in scripts:

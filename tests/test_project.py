@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,3 +136,52 @@ def test_shipped_texts_are_in_the_installed_package() -> None:
 
 def test_session_files_are_executable() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The noxfile, with a nox that decorates nothing, so that nox need not be installed."""
+
+    def session(function: Any = None, **_: Any) -> Any:
+        return function or (lambda decorated: decorated)
+
+    fake = ModuleType("nox")
+    vars(fake).update(options=SimpleNamespace(), session=session, Session=object)
+    monkeypatch.setitem(sys.modules, "nox", fake)
+    place = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
+
+
+def test_learning_check_takes_nothing_from_an_earlier_run(
+    sessions: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "runs" / "store").mkdir(parents=True)
+    there: list[tuple[str, bool]] = []
+    session = SimpleNamespace(
+        create_tmp=lambda: str(tmp_path),
+        install=lambda *_: None,
+        run=lambda *words, **_: there.append((words[0], (tmp_path / "runs").exists())),
+        posargs=[],
+    )
+    sessions.learning_check(session)
+    assert there == [("spa", False), ("pytest", False)]
+
+
+def test_bench_runs_every_script(
+    sessions: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bench").mkdir()
+    scripts = [tmp_path / "bench" / name for name in ("b.py", "speed.py")]
+    for script in scripts:
+        script.touch()
+    monkeypatch.setattr(sessions, "ROOT", tmp_path)
+    called: list[str] = []
+    session = SimpleNamespace(
+        install=lambda *_: None, run=lambda *words, **_: called.append(words[1]), posargs=[]
+    )
+    sessions.bench(session)
+    assert called == [str(script) for script in scripts]

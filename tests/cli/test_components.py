@@ -5,6 +5,8 @@ import json
 import pytest
 
 from spa.cli import console, main
+from spa.cli.console import print_error, print_json, printable
+from spa.errors import SpaError
 from spa.plugins import catalogue as catalogue_module
 
 
@@ -80,3 +82,32 @@ def test_mistakes_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     error = capsys.readouterr().err
     assert error.startswith("unknown judge 'simpo'. Valid names: constitution.")
     assert error.endswith(" 'simpo' is a loss (recipe key 'loss').\n")
+
+
+def test_printable_replaces_what_steers_a_terminal() -> None:
+    assert printable("a\n\tb\x1b[31m\r\x00\x7f\x9bé") == "a\n\tb\\x1b[31m\\x0d\\x00\\x7f\\x9bé"
+
+
+def test_errors_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(SpaError("no such \x1b]0;owned\x07 thing"))
+    assert capsys.readouterr().err == "no such \\x1b]0;owned\\x07 thing\n"
+
+
+def test_consoles_print_no_control_characters_of_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    table = Table("a\x1b[2J", box=None)
+    table.add_row("b\x9b")
+    console._console(stderr=False).print(table, Padding("c\x1b", 1), "d\x07")
+    said = capsys.readouterr().out
+    for shown in ("a\\x1b[2J", "b\\x9b", "c\\x1b", "d\\x07"):
+        assert shown in said
+    assert not set(said) & {"\x1b", "\x9b", "\x07"}
+
+
+def test_json_has_null_for_what_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    nan, inf = float("nan"), float("inf")
+    print_json({"a": nan, "b": [inf, -inf, 1.5], "c": {"d": nan, "e": "\x9b"}})
+    said = capsys.readouterr().out
+    assert said == '{"a": null, "b": [null, null, 1.5], "c": {"d": null, "e": "\\u009b"}}\n'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -14,12 +13,12 @@ from spa.types import RunEvent
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What is written, on something that says it is a terminal."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, color_system=None)
     monkeypatch.setattr(module, "err", lambda: console)
-    yield stream
+    return stream
 
 
 def event(kind: str, done: int, total: int, **details: object) -> RunEvent:

@@ -95,3 +95,23 @@ def test_json() -> None:
         ],
     }
     assert result.stderr == ""
+
+
+def test_control_characters_of_a_recipe_never_reach_the_terminal() -> None:
+    Path("bad.yaml").write_text(RECIPE + '"\\e]0;owned\\a\\x9b2J": 1\n', encoding="utf-8")
+    result = runner.invoke(app, ["bad.yaml"])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0].startswith(
+        "bad.yaml:11:1  \\x1b]0;owned\\x07\\x9b2J: unknown key."
+    )
+    result = runner.invoke(app, ["bad.yaml", "--json"])
+    assert "\x1b" not in result.stdout
+    assert "\x9b" not in result.stdout
+    assert json.loads(result.stdout)[0]["problems"][0]["path"] == "\x1b]0;owned\x07\x9b2J"
+
+
+def test_deep_nesting_is_a_problem_like_others() -> None:
+    Path("bad.yaml").write_text("{" * 400, encoding="utf-8")
+    result = runner.invoke(app, ["bad.yaml"])
+    assert result.exit_code == 2
+    assert "more than 50 levels inside each other" in result.stderr

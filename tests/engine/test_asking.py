@@ -173,3 +173,26 @@ def test_every_request_without_a_seed_gets_one_of_its_own() -> None:
 
     assert len(set(seeds("ab"))) == 6
     assert seeds("ab") == seeds("ba")
+
+
+@pytest.mark.parametrize("wrong", [None, "text", ["text"], [None]])
+def test_what_is_no_request_sets_its_row_aside(wrong: Any) -> None:
+    def confused() -> Any:
+        yield wrong
+
+    failure = run([Job("a", confused), *jobs_of("b")], Echo())["a"]
+    assert failure.reason == "component_error"
+    assert failure.message.startswith("TypeError: a component asks by yielding requests, not ")
+
+
+@pytest.mark.parametrize("place", [0, 7])
+def test_a_backend_that_answers_a_place_twice_or_none_is_named(place: int) -> None:
+    class Confused(Echo):
+        def answer(
+            self, requests: Sequence[Request]
+        ) -> Iterator[tuple[int, Result | RequestFailure]]:
+            yield from super().answer(requests)
+            yield place, ChatResult("", (), "stop", 0)
+
+    with pytest.raises(RunError, match=f"the backend answered place {place} of 1 requests twice"):
+        run(jobs_of("a"), Confused())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spa.engine.funnel import FunnelStep, funnel
 from spa.engine.rows import VerdictRow
-from spa.types import PreferencePair
+from spa.types import PreferencePair, RequestFailure
 
 
 def verdict(name: str, lost_at: str = "", reason: str = "kept") -> VerdictRow:
@@ -26,19 +26,24 @@ def test_a_funnel_with_all_ways_to_be_lost() -> None:
         verdict("p2"),
         verdict("p3", "sample", "too_long"),
         verdict("p4", "judge", "unscored"),
-        verdict("p5", "consistency", "refined_not_better"),
-        verdict("p6", "consistency", "ceiling"),
-        verdict("p7", "informativeness", "degenerate"),
+        verdict("p5", "spa-align/consistency", "refined_not_better"),
+        verdict("p6", "spa-align/consistency", "ceiling"),
+        verdict("p7", "other/sample", "degenerate"),
         verdict("p8", "refine", "too_long"),
+        verdict("p9", "denoise", "component_error"),
+        verdict("p10"),
     ]
-    assert funnel(rows, ["consistency", "informativeness"], [pair("p1"), pair("p1")]) == [
-        FunnelStep("prompts", 8),
-        FunnelStep("sampled", 7, {"too_long": 1}),
-        FunnelStep("refined", 6, {"too_long": 1}),
-        FunnelStep("scored", 5, {"unscored": 1}),
-        FunnelStep("consistency", 3, {"refined_not_better": 1, "ceiling": 1}),
-        FunnelStep("informativeness", 2, {"degenerate": 1}),
-        FunnelStep("paired", 1, {"no_pair": 1}, 2),
+    broken = {"p10": RequestFailure("component_error", "KeyError: 'x'")}
+    names = ["spa-align/consistency", "other/sample"]
+    assert funnel(rows, names, [pair("p1"), pair("p1")], broken) == [
+        FunnelStep("prompts", 10),
+        FunnelStep("sampled", 9, {"too_long": 1}),
+        FunnelStep("refined", 8, {"too_long": 1}),
+        FunnelStep("scored", 7, {"unscored": 1}),
+        FunnelStep("consistency", 5, {"refined_not_better": 1, "ceiling": 1}),
+        FunnelStep("sample", 4, {"degenerate": 1}),
+        FunnelStep("denoised", 3, {"component_error": 1}),
+        FunnelStep("paired", 1, {"component_error": 1, "no_pair": 1}, 2),
     ]
 
 

@@ -273,3 +273,105 @@ def test_no_secret_of_the_environment_gets_into_what_is_written(
     for file in (tmp_path / "runs").rglob("*"):
         if file.is_file():
             assert b"hf_very_secret" not in file.read_bytes(), file
+
+
+def test_bare_and_qualified_names_share_rows_and_funnel(recipe: Load, tmp_path: Path) -> None:
+    bare = recipe(["denoise=[{use: informativeness, max_determinant: 0.001}]"])
+    qualified = recipe(["denoise=[{use: spa-align/informativeness, max_determinant: 0.001}]"])
+    outcomes = []
+    for each in (bare, qualified):
+        try:
+            manifest, _ = run(each, tmp_path)
+            outcomes.append(manifest["funnels"])
+        except NothingToTrainOn as nothing:
+            outcomes.append(nothing.steps)
+    assert outcomes[0] == outcomes[1]
+
+
+def test_rows_on_which_components_break_stay_in_every_denominator(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spa.components.denoisers.informativeness import InformativenessDenoiser
+    from spa.components.evaluators.judge_scores import JudgeScoresEvaluator
+    from spa.types import Verdict
+
+    def breaks_on_one(self: Any, group: Any, objectives: Any) -> Verdict:
+        if group.prompt.id in ("p1", "p2", "p3", "p4"):
+            raise ZeroDivisionError("no")
+        return Verdict(True, "informative")
+
+    original = JudgeScoresEvaluator.evaluate
+    seen = []
+
+    def breaks_first(self: Any, item: Any, objectives: Any) -> Any:
+        seen.append(item)
+        if len(seen) == 1:
+            raise ZeroDivisionError("no")
+        return original(self, item, objectives)
+
+    monkeypatch.setattr(InformativenessDenoiser, "verdict", breaks_on_one)
+    monkeypatch.setattr(JudgeScoresEvaluator, "evaluate", breaks_first)
+    manifest, _ = run(recipe(["denoise=[{use: informativeness}]"]), tmp_path)
+    steps = {step["name"]: step for step in manifest["funnels"][0]}
+    assert steps["prompts"]["prompts"] == 7
+    broken = steps["denoised"]["lost"]["component_error"]
+    assert broken > 0
+    assert steps["denoised"]["prompts"] == 7 - broken
+    assert {metric["missing"] for metric in manifest["metrics"]} == {1}
+
+
+def test_a_name_cannot_be_taken_from_another_recipe(recipe: Load, tmp_path: Path) -> None:
+    run(recipe(), tmp_path, name="mine")
+    with pytest.raises(RunError) as caught:
+        run(recipe(["seed=1"]), tmp_path, name="mine")
+    assert str(caught.value).endswith("tiny.yaml). Choose another --name, or move the folder away.")
+
+
+def test_a_finished_manifest_stays_until_the_run_is_finished_again(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    first, _ = run(recipe(), tmp_path)
+    for folder in (tmp_path / "runs" / "store").glob("sample-*"):
+        shutil.rmtree(folder)
+    for folder in (tmp_path / "runs" / "store").glob("answers-sample-*"):
+        shutil.rmtree(folder)
+
+    def breaks(self: HFBackend, requests: Sequence[Any]) -> Any:
+        raise RunError("the machine is gone")
+
+    monkeypatch.setattr(HFBackend, "answer", breaks)
+    with pytest.raises(RunError, match="the machine is gone"):
+        run(recipe(), tmp_path)
+    file = tmp_path / "runs" / first["name"] / "run.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == first
+
+
+def test_a_component_that_cannot_be_imported_is_found_before_anything_runs(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[int]
+) -> None:
+    import sys
+
+    from spa.errors import PluginError
+
+    monkeypatch.setitem(sys.modules, "spa.components.losses.spa", None)
+    with pytest.raises(PluginError, match="spa"):
+        run(recipe(), tmp_path)
+    assert asked == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_revision_of_the_backend_shares_nothing_that_it_made(
+    recipe: Load, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    loaded = recipe()
+    run(loaded, tmp_path)
+    registered = loaded.model.registered
+    newer = replace(registered, component=replace(registered.component, revision=99))
+    again, _ = run(
+        replace(loaded, model=replace(loaded.model, registered=newer)), tmp_path, name="x"
+    )
+    assert [name for name, hit in cached(again).items() if hit] == ["prompts"]

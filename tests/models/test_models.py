@@ -72,6 +72,12 @@ def test_a_model_that_was_moved_is_the_same_and_another_dtype_is_not(
     assert fingerprint(ModelSpec(str(folder), dtype="bfloat16")) != before
 
 
+def test_auto_is_another_model_where_it_computes_in_another_dtype(folder: Path) -> None:
+    cpu = fingerprint(ModelSpec(str(folder), device="cpu"))
+    assert fingerprint(ModelSpec(str(folder), dtype="float32", device="cuda")) == cpu
+    assert fingerprint(ModelSpec(str(folder), device="cuda")) != cpu
+
+
 def test_a_changed_file_is_hashed_again(tmp_path: Path) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"one")
@@ -115,6 +121,29 @@ def test_an_adapter_changes_the_fingerprint_and_the_policy(folder: Path, tmp_pat
     assert not torch.allclose(load_policy(spec)(ids).logits, expected, atol=1e-2)
 
 
+def test_small_updates_of_an_adapter_are_not_rounded_away(folder: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    from spa.models.quiet import peft_without_deprecations
+
+    spec = ModelSpec(str(folder), dtype="bfloat16")
+    config = LoraConfig(r=2, target_modules=["q_proj"])
+    with peft_without_deprecations():
+        adapted = get_peft_model(load_model(spec), config)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.constant_(weight, 1e-5)
+    adapted.save_pretrained(tmp_path / "adapter")
+    policy = load_policy(ModelSpec(str(folder), "bfloat16", str(tmp_path / "adapter")))
+    assert isinstance(policy, PeftModel)
+    assert not policy.training
+    assert all(
+        bool((weight == torch.tensor(1e-5)).all())
+        for name, weight in policy.named_parameters()
+        if "lora_B" in name
+    )
+
+
 def test_parameters_are_counted_without_loading(folder: Path) -> None:
     expected = sum(p.numel() for p in make_model().parameters())
     assert parameter_count(ModelSpec(str(folder))) == expected
@@ -142,8 +171,8 @@ def test_missing_models_say_what_is_valid(tmp_path: Path) -> None:
     with pytest.raises(SpaError) as caught:
         local_path("./nowhere")
     assert str(caught.value) == (
-        "model './nowhere': no such file or folder. Give a folder with safetensors weights, a .gguf "
-        "file, package:NAME/FILE.gguf, or a name of the Hugging Face hub (org/name)."
+        "model './nowhere': no such file or folder. Give a folder with safetensors weights, a "
+        ".gguf file, package:NAME/FILE.gguf, or a name of the Hugging Face hub (org/name)."
     )
     (tmp_path / "empty").mkdir()
     with pytest.raises(SpaError, match=r"holds no config\.json, so it is no model folder"):
@@ -161,6 +190,21 @@ def test_files_that_cannot_be_read_are_no_traceback(folder: Path) -> None:
         load_tokenizer(ModelSpec(str(folder)))
 
 
+def test_pointers_of_git_lfs_are_named(folder: Path, tmp_path: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    for read in (load_model, parameter_count):
+        with pytest.raises(SpaError, match=r"Is it a git-lfs pointer\? Run: git lfs pull$"):
+            read(ModelSpec(str(folder)))
+    adapter = tmp_path / "adapter"
+    save_tiny_llama(folder)
+    shutil.copytree(folder, adapter)
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2}')
+    (adapter / "adapter_model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(SpaError, match=r"^adapter '.*' cannot be loaded: "):
+        load_policy(ModelSpec(str(folder), adapter=str(adapter)))
+
+
 def test_pickled_weights_are_refused(folder: Path) -> None:
     state = make_model().state_dict()
     (folder / "model.safetensors").unlink()
@@ -173,7 +217,7 @@ def test_dtypes(folder: Path) -> None:
     assert pick_dtype(ModelSpec("x", device="cpu")) == torch.float32
     assert pick_dtype(ModelSpec("x", device="cuda")) == "auto"
     assert load_model(ModelSpec(str(folder), dtype="bfloat16")).dtype == torch.bfloat16
-    with pytest.raises(SpaError, match="unknown dtype 'int3'. Valid: auto, float32"):
+    with pytest.raises(SpaError, match=r"unknown dtype 'int3'\. Valid: auto, float32"):
         pick_dtype(ModelSpec("x", dtype="int3"))
 
 
@@ -195,7 +239,7 @@ def test_a_tokenizer_without_a_template_and_one_that_refuses() -> None:
         "the chat template refuses the turns (system, user): no system role"
     )
     tokenizer.chat_template = None
-    with pytest.raises(SpaError, match="has no chat template. Use an instruction-tuned model"):
+    with pytest.raises(SpaError, match=r"has no chat template\. Use an instruction-tuned model"):
         render(tokenizer, [Message("user", "Hi")])
 
 

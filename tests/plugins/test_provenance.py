@@ -58,6 +58,7 @@ def test_records_hold_what_was_installed_and_what_was_used(
         ("none-such; python_version < '3'", None),
         ("stranger>=2", "stranger 1.0 is installed, the recipe needs >=2. Try: pip install --upgrade 'stranger>=2'"),
         ("none-such>=1", "none-such is not installed. Try: pip install 'none-such>=1'"),
+        ("none-such ; extra == 'a' or os_name != \"$(x)\"", "none-such is not installed. Try: pip install 'none-such ; extra == '\"'\"'a'\"'\"' or os_name != \"$(x)\"'"),
         ("what ever", "'what ever' is not a requirement. Write a distribution and versions: spa-rubric>=0.2"),
         ("x @ https://a.b/x.whl", "'x @ https://a.b/x.whl' names an address. Write a distribution and versions: spa-rubric>=0.2"),
         ("broken", "broken is installed but failed: failed to load: OSError: no. See: spa plugins doctor"),

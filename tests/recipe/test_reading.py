@@ -175,3 +175,24 @@ def test_folder(tmp_path: Path) -> None:
     assert [str(problem) for problem in problems] == [
         "recipes  this is a folder. Name the recipe file in it"
     ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{" * 400, "? " * 600, "? [" * 300, "{? [a]: " * 200, "{a: " * 400],
+    ids=["flow keys", "block keys", "lists as keys", "values of such keys", "values"],
+)
+def test_depth_is_limited_in_keys_too(content: str) -> None:
+    node, problems = read_text(content, Place("r.yaml", 1, 1))
+    assert node is None
+    assert "more than 50 levels inside each other" in str(problems[-1])
+
+
+def test_depth_is_limited_through_aliases() -> None:
+    levels = ["a0: &a0 " + "[" * 40 + "]" * 40]
+    levels += [f"a{i}: &a{i} " + "[" * 40 + f"*a{i - 1}" + "]" * 40 for i in range(1, 60)]
+    node, problems = read_text("\n".join(levels), Place("r.yaml", 1, 1))
+    assert node is None
+    assert [str(problem) for problem in problems] == [
+        "r.yaml:2:49  more than 50 levels inside each other"
+    ]

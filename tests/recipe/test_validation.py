@@ -397,3 +397,59 @@ def test_check_of_a_config_points_at_its_key(
     assert mistakes(wrong, among=among) == [
         "recipe.yaml:18:17  judge.scores.low: facts are safety, use; 4; True; 1"
     ]
+
+
+UNTRUSTED = (
+    "trust_remote_code: code that comes with the model would run. If you trust it, "
+    "set SPA_TRUST_REMOTE_CODE=1 and run again"
+)
+
+
+def test_code_of_a_model_runs_only_where_the_user_allows_it(
+    mistakes: Mistakes, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPA_TRUST_REMOTE_CODE", raising=False)
+    text = text.replace("path: weights", "path: weights\n  trust_remote_code: true")
+    text = text.replace("backend: null", "backend: {use: hf, path: j, trust_remote_code: true}")
+    expected = [
+        f"recipe.yaml:8:22  model.{UNTRUSTED}",
+        f"recipe.yaml:19:50  judge.backend.{UNTRUSTED}",
+    ]
+    assert mistakes(text) == expected
+    monkeypatch.setenv("SPA_TRUST_REMOTE_CODE", "true")
+    assert mistakes(text) == expected
+    monkeypatch.setenv("SPA_TRUST_REMOTE_CODE", "1")
+    assert mistakes(text) == []
+    monkeypatch.delenv("SPA_TRUST_REMOTE_CODE")
+    assert mistakes(text.replace("trust_remote_code: true", "trust_remote_code: false")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "path: weights",
+            "path: weights\n  dtype: float16",
+            "recipe.yaml:8:10  model.dtype: training in float16 is not supported: small gradients "
+            "become 0 in it. Set model.dtype, or train.dtype alone, to bfloat16 (newer GPUs) or "
+            "float32",
+        ),
+        (
+            "epochs: 2",
+            "epochs: 2\n  dtype: float16",
+            "recipe.yaml:34:10  train.dtype: training in float16 is not supported: small gradients "
+            "become 0 in it. Set train.dtype to bfloat16 (newer GPUs) or float32",
+        ),
+    ],
+)
+def test_float16_is_refused_for_training(
+    mistakes: Mistakes, text: str, old: str, new: str, expected: str
+) -> None:
+    assert mistakes(text.replace(old, new)) == [expected]
+
+
+def test_float16_is_for_sampling_where_training_has_a_format_of_its_own(
+    mistakes: Mistakes, text: str
+) -> None:
+    text = text.replace("path: weights", "path: weights\n  dtype: float16")
+    assert mistakes(text.replace("epochs: 2", "epochs: 2\n  dtype: float32")) == []

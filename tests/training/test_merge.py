@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import typer
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from spa.cli.export import export
 from spa.errors import RunError, SpaError
+from spa.models.loading import load_policy
 from spa.models.spec import ModelSpec
+from spa.recipe.sections import TrainConfig
 from spa.training.merge import merge_adapter
+from spa.training.policy import load_trainable
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
 
@@ -85,6 +90,27 @@ def test_what_cannot_be_merged(spec: ModelSpec, adapter: Path, tmp_path: Path) -
     with pytest.raises(RunError) as error:
         merge_adapter(spec, Path(spec.path), tmp_path / "merged")
     assert str(error.value) == (f"{spec.path} is no adapter: it holds no adapter_config.json.")
+
+
+def test_a_pickled_adapter_is_refused(spec: ModelSpec, adapter: Path, tmp_path: Path) -> None:
+    file = adapter / "adapter_model.safetensors"
+    torch.save(load_file(file), adapter / "adapter_model.bin")
+    file.unlink()
+    trained = replace(spec, adapter=str(adapter))
+    refusal = (
+        f"adapter {str(adapter)!r} cannot be loaded: there is no adapter_model.safetensors in "
+        "that folder, and adapters are read as safetensors only. Is the path right? "
+        "An adapter in another format must be saved anew with safe_serialization=True."
+    )
+    with pytest.raises(SpaError) as error:
+        merge_adapter(spec, adapter, tmp_path / "merged")
+    assert str(error.value) == refusal
+    with pytest.raises(SpaError) as error:
+        load_policy(trained)
+    assert str(error.value) == refusal
+    with pytest.raises(RunError) as error:
+        load_trainable(trained, TrainConfig(), 0)
+    assert str(error.value) == f"the round before: {refusal}"
 
 
 @pytest.fixture

@@ -92,6 +92,15 @@ def test_every_loss_goes_down(run: Run, loss: Loss) -> None:
     assert all(entry["grad_norm"] > 0 for entry in result.history)
 
 
+@pytest.mark.parametrize("ratio", [0.1, 0.99])
+def test_a_single_step_learns(run: Run, ratio: float) -> None:
+    result = run(batch_pairs=1000, epochs=1, warmup_ratio=ratio)
+    assert result.steps == 1
+    assert result.warnings == ()
+    assert result.history[0]["learning_rate"] == pytest.approx(1e-2)
+    assert any(weight.any() for name, weight in weights(result).items() if "lora_B" in name)
+
+
 def test_history_holds_the_figures_of_every_step(run: Run) -> None:
     seen: list[TrainProgress] = []
     result = run(on_progress=seen.append)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 import spa_rubric
-from spa.api import SpaError
+from spa.api import RecipeFacts, SpaError
 from spa.testing import (
     check_component,
     check_judge,
@@ -107,6 +107,15 @@ def test_mistakes_in_a_recipe(make: object, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         make()  # type: ignore[operator]
     assert message in str(caught.value)
+
+
+def test_every_objective_of_a_recipe_needs_a_rubric() -> None:
+    config = RubricConfig(rubrics={"help": HELP, "steps": STEPS})
+    assert list(config.check_recipe(RecipeFacts(("steps", "help")))) == []
+    assert list(config.check_recipe(RecipeFacts(("help", "honesty", "care")))) == [
+        ("rubrics", "no rubric for objective 'honesty'. There are rubrics for: help, steps. Add rubrics.honesty"),
+        ("rubrics", "no rubric for objective 'care'. There are rubrics for: help, steps. Add rubrics.care"),
+    ]  # fmt: skip
 
 
 def test_the_judge_keeps_its_contract() -> None:

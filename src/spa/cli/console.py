@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from spa.jsonable import finite
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from spa.errors import SpaError
     from spa.types import JsonValue
 
-__all__ = ["PIPE_WIDTH", "err", "out", "print_error", "print_json"]
+__all__ = ["PIPE_WIDTH", "err", "json_text", "out", "print_error", "print_json", "printable"]
 
 PIPE_WIDTH = 120
 """Columns where the output is not a terminal, unless the variable COLUMNS says otherwise."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @cache
@@ -37,22 +43,39 @@ def err() -> Console:
 
 
 def print_json(record: JsonValue) -> None:
-    """Writes one record as one line of JSON on stdout.
+    """Writes one record as one line of JSON on stdout, as `json_text` makes it."""
+    sys.stdout.write(json_text(record) + "\n")
 
-    Raises:
-        ValueError: If it holds NaN or an infinity, which JSON has no word for.
+
+def json_text(value: JsonValue, indent: int | None = None) -> str:
+    """A value as JSON: NaN and infinities, which JSON has no word for, become null."""
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    # What is left of control characters stands inside of texts, where JSON may escape anything.
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def printable(text: str) -> str:
+    r"""Replaces control characters by ``\xNN``, so that no text of others steers the terminal.
+
+    Line breaks and tabs stay. C1 characters (U+0080 to U+009F) and DEL are replaced as well.
     """
-    sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def print_error(error: SpaError) -> None:
-    """Writes an error's message on stderr, word for word."""
+    """Writes an error's message on stderr, word for word but for control characters."""
     err().print(str(error), style="red", soft_wrap=True)
 
 
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console  # rich takes a while to import
 
+    class PrintableConsole(Console):
+        """A console that shows the control characters in plain text instead of sending them."""
+
+        def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:  # noqa: ANN401
+            return super().render_str(printable(text), *args, **kwargs)
+
     stream = sys.stderr if stderr else sys.stdout
     fixed = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(stderr=stderr, width=fixed, markup=False, highlight=False, emoji=False)
+    return PrintableConsole(stderr=stderr, width=fixed, markup=False, highlight=False, emoji=False)

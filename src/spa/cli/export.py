@@ -42,21 +42,34 @@ def export(
     if format not in writers:
         raise _UsageError(f"unknown format {format!r}. Valid: {', '.join(sorted(writers))}.")
     manifest = _manifest(run)
+    output = Path(os.path.abspath(output))  # noqa: PTH100  # keeps links as the user wrote them
     writers[format](run, manifest, output)
-    typer.echo(f"{output}")
+    typer.echo(f"Model:   {output}")
+    typer.echo(f"Load:    transformers.AutoModelForCausalLM.from_pretrained({str(output)!r})")
 
 
 def _merged(run: Path, manifest: Mapping[str, Any], output: Path) -> None:
     # Here, so that `spa --help` imports neither torch nor transformers.
     from spa.training.merge import merge_adapter
+    from spa.training.saving import write_folder
 
     trained = _trained(run, manifest)
+    if output.resolve().is_relative_to(trained.resolve()):
+        raise SpaError(f"{output} lies inside {trained}, which is copied. Choose another folder.")
     if (trained / "adapter_config.json").is_file():
         merge_adapter(_base(manifest, run), trained, output)
         return
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise SpaError(f"{output} exists and is not empty. Choose another folder, or delete it.")
-    shutil.copytree(trained, output, dirs_exist_ok=True)
+    write_folder(output, lambda folder: _copy(trained, folder))
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    except shutil.Error as error:
+        # Its own text is a list of tuples, one a file.
+        raise OSError(str(error.args[0][0][2])) from error
 
 
 def _manifest(run: Path) -> Mapping[str, Any]:
@@ -90,9 +103,12 @@ def _trained(run: Path, manifest: Mapping[str, Any]) -> Path:
 
 def _base(manifest: Mapping[str, Any], run: Path) -> ModelSpec:
     from spa.models.spec import ModelSpec
+    from spa.recipe.validation import TRUST_VARIABLE
 
     section = (manifest.get("recipe") or {}).get("model") or {}
     if "path" not in section:
         raise SpaError(f"{run}/run.json does not say which model was trained (recipe.model.path).")
-    known = {"path", "dtype", "trust_remote_code", "device"}
+    # A run folder may come from a stranger, as a recipe may.
+    trusted = {"trust_remote_code"} if os.environ.get(TRUST_VARIABLE) == "1" else set()
+    known = {"path", "dtype", "device"} | trusted
     return ModelSpec(**{key: value for key, value in section.items() if key in known})

@@ -159,7 +159,13 @@ def _quiet_libraries() -> None:
     import logging
     import os
 
+    from rich.logging import RichHandler
+
+    from spa.cli.console import err
+
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Through the same console as the ladder, so that a message does not break the live table.
+    handler = RichHandler(console=err(), show_path=False, show_level=False, log_time_format="%X")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("spa").setLevel(logging.INFO)

@@ -22,7 +22,7 @@ def print_summary(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Prints funnels, metrics, notes, the path of the result and the next command."""
     for number, steps in enumerate(manifest["funnels"], start=1):
         print_funnel(steps, number if len(manifest["funnels"]) > 1 else None)
-    for table in metrics_tables(manifest["metrics"]):
+    for table in metrics_tables(manifest["metrics"], _confidences(manifest)):
         out().print()
         out().print(table)
     for note in _notes(manifest):
@@ -62,14 +62,23 @@ def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) 
     return table
 
 
-def metrics_tables(metrics: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """One table an evaluator: a row a figure, a column a model or difference."""
+def metrics_tables(
+    metrics: Sequence[Mapping[str, Any]], confidences: Mapping[str, float]
+) -> list[Table]:
+    """One table an evaluator: a row a figure, a column a model or difference.
+
+    Args:
+        metrics: As the manifest has them.
+        confidences: Evaluator to the coverage of its intervals, where it says one.
+    """
     tables: list[Table] = []
     for evaluator in dict.fromkeys(metric["evaluator"] for metric in metrics):
         own = [metric for metric in metrics if metric["evaluator"] == evaluator]
         models = list(dict.fromkeys(metric["model"] for metric in own))
         count = max(metric["n"] for metric in own)
-        table = _table(f"{evaluator} on {count} held-out prompts (95 % interval)")
+        coverage = confidences.get(evaluator)
+        interval = "" if coverage is None else f" ({coverage * 100:g} % interval)"
+        table = _table(f"{evaluator} on {count} held-out prompts{interval}")
         table.add_column("figure")
         for model in models:
             table.add_column(model, justify="right")
@@ -78,6 +87,14 @@ def metrics_tables(metrics: Sequence[Mapping[str, Any]]) -> list[Table]:
             table.add_row(name, *(cells.get(model, "") for model in models))
         tables.append(table)
     return tables
+
+
+def _confidences(manifest: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        section["use"].rpartition("/")[2]: section["confidence"]
+        for section in manifest["recipe"]["evaluate"]
+        if "confidence" in section
+    }
 
 
 def _cell(metric: Mapping[str, Any]) -> str:
@@ -108,6 +125,8 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
                 f"a judge of {parameters / 1e6:,.0f} million parameters carries little signal. "
                 "These scores show that the pipeline works, not that the model got better."
             )
+    if manifest["recipe"]["evaluate"] and not manifest["metrics"]:
+        yield "no prompt is held out, so nothing was evaluated. Set prompts.split.heldout."
     yield from manifest["outputs"].get("warnings", ())
 
 

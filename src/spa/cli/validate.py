@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +39,7 @@ def validate(
 
     Every mistake is reported, with its place. No model is loaded.
     """
+    from spa.cli.console import json_text, printable
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
 
@@ -53,20 +53,21 @@ def validate(
             failed.append(path)
             records.append(_refused(path, error))
             if not as_json:
-                typer.echo(str(error), err=True)
+                typer.echo(printable(str(error)), err=True)
         else:
             records.append({"recipe": str(path), "ok": True, "resolved": recipe.resolved()})
             if not as_json:
-                typer.echo(f"ok  {path}  {_summary(recipe)}")
+                typer.echo(printable(f"ok  {path}  {_summary(recipe)}"))
     if as_json:
-        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        typer.echo(json_text(records, indent=2))
     elif failed:
         count = sum(len(record.get("problems", ())) for record in records)
         mistakes = "1 problem" if count == 1 else f"{count} problems"
         again = _command("validate", failed, sets, swaps)
-        typer.echo(f"{mistakes}. Nothing was run. Once mended, check again with: {again}", err=True)
+        said = f"{mistakes}. Nothing was run. Once mended, check again with: {again}"
+        typer.echo(printable(said), err=True)
     else:
-        typer.echo(f"Next: {_command('run', recipes[:1], sets, swaps)}")
+        typer.echo(printable(f"Next: {_command('run', recipes[:1], sets, swaps)}"))
     if failed:
         raise typer.Exit(2)
 

@@ -15,7 +15,7 @@ from spa.contracts import Backend, Returns
 from spa.engine.answers import request_key
 from spa.engine.keys import derive_seed
 from spa.errors import RequestError, RunError, SpaError
-from spa.types import ChatRequest, ChatResult, Request, RequestFailure, Result
+from spa.types import ChatRequest, ChatResult, LabelRequest, Request, RequestFailure, Result
 
 __all__ = ["Finished", "Job", "Memory", "Tally", "drive"]
 
@@ -124,7 +124,12 @@ def drive(
             continue
         unanswered = set(range(len(questions)))
         for place, result in backend().answer([question.request for question in questions]):
-            unanswered.discard(place)
+            if place not in unanswered:
+                raise RunError(
+                    f"the backend answered place {place} of {len(questions)} requests twice, or "
+                    "there is no such place. This is a fault of the backend."
+                )
+            unanswered.remove(place)
             yield from driver.receive(questions[place], result)
         if unanswered:
             raise RunError(
@@ -204,7 +209,14 @@ class _Driver(Generic[T]):
                 self.active -= 1
                 yield Finished(active.job, None, _component_failure(error))
                 return
-            if self._ask(active, asked):
+            try:
+                waits = self._ask(active, asked)
+            except TypeError as error:
+                self.active -= 1
+                active.generator.close()
+                yield Finished(active.job, None, _component_failure(error))
+                return
+            if waits:
                 return
             sent = active.answers[0] if active.single else list(active.answers)
 
@@ -212,6 +224,10 @@ class _Driver(Generic[T]):
         """Notes what is asked; returns whether anything of it must wait for the backend."""
         active.single = not isinstance(asked, Sequence)
         requests = list(asked) if isinstance(asked, Sequence) else [asked]
+        odd = [each for each in requests if not isinstance(each, ChatRequest | LabelRequest)]
+        if odd:
+            kind = type(odd[0]).__name__
+            raise TypeError(f"a component asks by yielding requests, not {kind}")
         active.answers = [None] * len(requests)
         active.missing = 0
         for place, bare in enumerate(requests):

@@ -90,6 +90,10 @@ class RunContext:
             "config": key_config(spec.config),
         }
 
+    def model_identity(self, spec: ComponentSpec) -> dict[str, Any]:
+        """What of a model goes into keys: the backend that runs it, and the weights."""
+        return {**self.identity(spec), "fingerprint": self.models.fingerprint(spec)}
+
     @staticmethod
     def record(spec: ComponentSpec) -> dict[str, Any]:
         """What the manifest says of a component: enough to find the very same one again."""

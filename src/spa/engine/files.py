@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spa.errors import RunError
+from spa.jsonable import finite
 
 __all__ = ["disk_errors", "publish", "write_json"]
 
@@ -49,7 +50,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         temporary.write_text(text, encoding="utf-8")
         publish(temporary, path)
 

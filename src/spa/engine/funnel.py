@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spa.engine.rows import VerdictRow
-from spa.types import PreferencePair
+from spa.types import PreferencePair, RequestFailure
 
 __all__ = ["FunnelStep", "funnel"]
 
@@ -17,7 +17,8 @@ class FunnelStep:
     """One step of the funnel.
 
     Attributes:
-        name: ``"prompts"``, ``"sampled"``, ``"scored"``, a denoiser's name, or ``"paired"``.
+        name: ``"prompts"``, ``"sampled"``, ``"scored"``, a denoiser's bare name, or ``"paired"``;
+            ``"refined"`` and ``"denoised"`` only where a component broke.
         prompts: Prompts that reached it.
         lost: Reason to number of prompts lost on the way from the step before.
         pairs: Preference pairs, for the last step only.
@@ -30,25 +31,31 @@ class FunnelStep:
 
 
 def funnel(
-    verdicts: Sequence[VerdictRow], denoisers: Sequence[str], pairs: Iterable[PreferencePair]
+    verdicts: Sequence[VerdictRow],
+    denoisers: Sequence[str],
+    pairs: Sequence[PreferencePair],
+    broken: Mapping[str, RequestFailure] | None = None,
 ) -> list[FunnelStep]:
     """The funnel of a round; every training prompt is in it exactly once.
 
     Args:
         verdicts: One for every training prompt.
-        denoisers: Names of the recipe's denoisers, in order.
+        denoisers: Qualified names of the recipe's denoisers, in order.
         pairs: All pairs.
+        broken: Prompts on which the pair builder broke.
     """
     left = len(verdicts)
     steps = [FunnelStep("prompts", left)]
     places = [("sampled", "sample"), ("refined", "refine"), ("scored", "judge")]
-    for name, place in [*places, *((name, name) for name in dict.fromkeys(denoisers))]:
+    own = [(name.rpartition("/")[2], name) for name in dict.fromkeys(denoisers)]
+    for name, place in [*places, *own, ("denoised", "denoise")]:
         lost = Counter(v.reason for v in verdicts if not v.keep and v.lost_at == place)
         left -= lost.total()
-        if name != "refined" or lost:
+        if lost or name not in ("refined", "denoised"):
             steps.append(FunnelStep(name, left, dict(lost)))
-    all_pairs = list(pairs)
-    with_pairs = len({pair.prompt_id for pair in all_pairs})
-    lost_pairing = {"no_pair": left - with_pairs} if left > with_pairs else {}
-    steps.append(FunnelStep("paired", with_pairs, lost_pairing, len(all_pairs)))
+    with_pairs = len({pair.prompt_id for pair in pairs})
+    unpaired = Counter(failure.reason for failure in (broken or {}).values())
+    unpaired["no_pair"] += left - with_pairs - unpaired.total()
+    lost_pairing = {reason: count for reason, count in unpaired.items() if count}
+    steps.append(FunnelStep("paired", with_pairs, lost_pairing, len(pairs)))
     return steps

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from spa.contracts import Backend
+from spa.engine.components import create
 from spa.errors import RunError
 from spa.models.spec import ModelSpec
 from spa.recipe import ComponentSpec
@@ -81,7 +82,7 @@ class ModelPool:
         """The backend of a section, started if it is not the one that runs."""
         if self._backend is None or self._spec != spec:
             self.close()
-            self._backend = cast("Backend", spec.registered.load_class()(spec.config))
+            self._backend = cast("Backend", create(spec))
             self._spec = spec
         return self._backend
 

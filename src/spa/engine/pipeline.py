@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from spa.engine.components import check_components
 from spa.engine.context import RunContext
 from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
@@ -23,6 +25,7 @@ from spa.engine.stages.judge import judge_stage, scored
 from spa.engine.stages.prompts import prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
+from spa.errors import RunError
 from spa.models.identity import parameter_count
 from spa.plugins.catalogue import load_catalogue
 from spa.plugins.provenance import plugin_records
@@ -41,7 +44,7 @@ def default_run_name(recipe: Recipe) -> str:
 
 def planned_stages(recipe: Recipe) -> list[str]:
     """Titles of the stages that a run will have, in order, as events name them."""
-    heldout = recipe.prompts.split is None or recipe.prompts.split.heldout > 0
+    heldout = recipe.prompts.split is not None and recipe.prompts.split.heldout > 0
     refine = ["refine", "judge-refined"] if recipe.refine is not None else []
     titles = ["prompts"]
     for number in range(1, recipe.iterations + 1):
@@ -81,6 +84,8 @@ def run_recipe(
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
     """
+    check_components(recipe)
+    Policy("base", recipe.model).spec()
     context = RunContext(
         name=name or default_run_name(recipe),
         recipe=recipe,
@@ -90,6 +95,7 @@ def run_recipe(
         listen=listen,
     )
     run = _Run(context)
+    run.claim()
     listen(RunEvent("run_started", context.name))
     try:
         run.note("running")
@@ -122,7 +128,25 @@ class _Run:
         self.metrics: list[dict[str, Any]] = []
         self.outputs: dict[str, Any] = {}
         self.error: str | None = None
+        self.finished_before = False
         self._facts: dict[str, Any] = {}
+
+    def claim(self) -> None:
+        """Makes sure that the folder is this recipe's.
+
+        Raises:
+            RunError: If it holds a run of another recipe.
+        """
+        file = self.folder / "run.json"
+        if not file.is_file():
+            return
+        before = json.loads(file.read_text(encoding="utf-8"))
+        if before["recipe"] != json.loads(json.dumps(self.context.recipe.resolved())):
+            raise RunError(
+                f"{self.folder} holds a run of another recipe ({before['recipe_file']}). "
+                "Choose another --name, or move the folder away."
+            )
+        self.finished_before = before["status"] == "done"
 
     def all(self) -> None:
         """Runs all stages."""
@@ -177,7 +201,7 @@ class _Run:
             return
 
     def note(self, status: Status) -> dict[str, Any]:
-        """Writes the manifest.
+        """Writes the manifest, but keeps that of a finished run until it is finished again.
 
         Raises:
             RunError: If the folder cannot be written.
@@ -210,7 +234,8 @@ class _Run:
             "outputs": self.outputs,
             **self._facts,
         }
-        write_json(self.folder / "run.json", manifest)
+        if status == "done" or not self.finished_before:
+            write_json(self.folder / "run.json", manifest)
         return manifest
 
 

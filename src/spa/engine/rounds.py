@@ -11,6 +11,7 @@ from spa.engine.context import RunContext
 from spa.engine.funnel import FunnelStep, funnel
 from spa.engine.models import Policy
 from spa.engine.outcome import NothingToTrainOn
+from spa.engine.rows import VerdictRow
 from spa.engine.stages.base import StageRows
 from spa.engine.stages.denoise import denoise_stage, without
 from spa.engine.stages.judge import judge_stage, objectives_on_scale
@@ -66,7 +67,12 @@ def make_pairs(context: RunContext, prompts: StageRows[Prompt], policy: Policy) 
         if entry.group is not None and entry.prompt.id in kept
     }
     pairs = pairs_stage(context, groups, objectives, (*reads, verdicts.key))
-    steps = tuple(funnel(verdicts.rows, [spec.name for spec in recipe.denoise], pairs.rows))
+    broken = [
+        VerdictRow(name, False, "denoise", failure.reason)
+        for name, failure in verdicts.failures.items()
+    ]
+    denoisers = [spec.registered.qualified for spec in recipe.denoise]
+    steps = tuple(funnel([*verdicts.rows, *broken], denoisers, pairs.rows, pairs.failures))
     if not pairs.rows:
         raise NothingToTrainOn(_advice(steps), steps)
     return RoundPairs(groups, pairs, objectives, steps)
@@ -81,6 +87,9 @@ ADVICE = {
     "no_pair": "The score differences are below the margin: lower pairs.margin.",
     "unscored": "The judge gave no usable score: see the reasons in the judge stage's rows, lower "
     "judge.min_label_mass, or use another judge.",
+    "no_refined": "The refiner wrote nothing: raise refine.max_tokens or use another template.",
+    "too_few_samples": "Too few samples of a prompt have scores: raise generate.n.",
+    "component_error": "A component broke on rows: the reasons are in failures.jsonl of the stage.",
     "refined_unscored": "The judge gave the refined responses no usable score.",
     "ceiling": "The samples already have the highest score: use harder prompts or a finer scale.",
     "too_long": "Prompts do not fit the model's context: shorten them or lower max_tokens.",

@@ -21,7 +21,7 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True)
 class NamedVerdict:
-    """What one denoiser said of a group."""
+    """What one denoiser, by its qualified name, said of a group."""
 
     denoiser: str
     keep: bool
@@ -36,7 +36,8 @@ class VerdictRow:
     Attributes:
         prompt_id: The prompt.
         keep: Whether it stays.
-        lost_at: ``"sample"``, ``"judge"``, ``"refine"`` or the denoiser's name; ``""`` if kept.
+        lost_at: ``"sample"``, ``"judge"``, ``"refine"``, ``"denoise"`` where a denoiser broke, or
+            the denoiser's qualified name; ``""`` if kept.
         reason: A stable code; the last denoiser's, or ``"kept"``, for a group that stays.
         drop: Ids of responses left out of a group that stays.
         verdicts: Every denoiser's verdict in turn, up to the first that dropped the group.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spa.errors import SpaError
 from spa.models.cache import file_sha256
+from spa.models.loading import LFS_HINT, pick_dtype
 from spa.models.location import is_hub_name, local_path
 from spa.models.spec import ModelSpec
 
@@ -19,10 +20,11 @@ _SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".model", ".txt", ".py
 def fingerprint(spec: ModelSpec) -> str:
     """Hash over weights, configuration, tokenizer, chat template, adapter and dtype.
 
-    The path is not part of it: a model that was moved is the same model.
+    The path is not part of it: a model that was moved is the same model. The dtype is the one
+    that computes: ``auto`` on a CPU and ``auto`` on an accelerator are two models.
 
     Raises:
-        SpaError: If the model's files cannot be found.
+        SpaError: If the model's files cannot be found, or there is no such dtype.
     """
     base = (
         _hub_commit(spec.path)
@@ -30,7 +32,7 @@ def fingerprint(spec: ModelSpec) -> str:
         else folder_fingerprint(local_path(spec.path))
     )
     adapter = folder_fingerprint(Path(spec.adapter)) if spec.adapter else "none"
-    return hashlib.sha256(f"{base}|{adapter}|{spec.dtype}".encode()).hexdigest()
+    return hashlib.sha256(f"{base}|{adapter}|{pick_dtype(spec)}".encode()).hexdigest()
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -47,15 +49,23 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 def parameter_count(spec: ModelSpec) -> int | None:
-    """Number of parameters, read off the headers of a local folder's weights; None for others."""
-    from safetensors import safe_open
+    """Number of parameters, read off the headers of a local folder's weights; None for others.
+
+    Raises:
+        SpaError: If a file of weights is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
 
     if is_hub_name(spec.path):
         return None
     count = 0
     for file in sorted(local_path(spec.path).glob("*.safetensors")):
-        with safe_open(file, framework="numpy") as weights:
-            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118  # no mapping
+        try:
+            with safe_open(file, framework="numpy") as weights:
+                names = list(weights.keys())
+                count += sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
+        except SafetensorError as error:
+            raise SpaError(f"{file} cannot be read as safetensors: {error}. {LFS_HINT}") from error
     return count or None
 
 

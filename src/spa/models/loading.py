@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from safetensors import SafetensorError
 
 from spa.errors import SpaError
 from spa.models.location import local_path, model_source
@@ -13,10 +16,22 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["load_model", "load_policy", "load_tokenizer", "local_path", "pick_device", "pick_dtype"]
+__all__ = [
+    "LFS_HINT",
+    "check_adapter",
+    "load_model",
+    "load_policy",
+    "load_tokenizer",
+    "local_path",
+    "pick_device",
+    "pick_dtype",
+]
+
+# A clone made without git-lfs holds small text files in place of the weights.
+LFS_HINT = "Is it a git-lfs pointer? Run: git lfs pull"
 
 # What transformers raises for files that are missing, of another kind, or damaged.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 
 
 def pick_device(spec: ModelSpec) -> torch.device:
@@ -92,7 +107,11 @@ def load_model(spec: ModelSpec) -> PreTrainedModel:
 
 
 def load_policy(spec: ModelSpec) -> PreTrainedModel:
-    """Loads the model with its adapter, if it has one, merged in, for generation and judging.
+    """Loads the model with its adapter, if it has one, for generation and judging.
+
+    A float32 model gets the adapter merged in, which is faster. In a shorter type the sum would
+    round small updates away, so there the adapter stays beside the weights as in training, and
+    the model is a PEFT model.
 
     Raises:
         SpaError: If the files are missing or unreadable.
@@ -100,21 +119,39 @@ def load_policy(spec: ModelSpec) -> PreTrainedModel:
     model = load_model(spec)
     if spec.adapter is None:
         return model
+    import torch
     from peft import PeftModel
 
+    check_adapter(spec.adapter)
+    single = model.dtype == torch.float32
     try:
         with peft_without_deprecations():
-            merged: PreTrainedModel = PeftModel.from_pretrained(
-                model, spec.adapter
-            ).merge_and_unload()
-    except (OSError, ValueError) as error:
+            adapted = PeftModel.from_pretrained(model, spec.adapter)
+            policy = cast("PreTrainedModel", adapted.merge_and_unload() if single else adapted)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise SpaError(f"adapter {spec.adapter!r} cannot be loaded: {error}") from error
-    merged.eval()
-    return merged
+    policy.eval()
+    return policy
+
+
+def check_adapter(folder: str | Path) -> None:
+    """Makes sure that an adapter's weights are safetensors: peft would unpickle other files.
+
+    Raises:
+        SpaError: If the folder holds no ``adapter_model.safetensors``.
+    """
+    if not (Path(folder) / "adapter_model.safetensors").is_file():
+        raise SpaError(
+            f"adapter {str(folder)!r} cannot be loaded: there is no adapter_model.safetensors in "
+            "that folder, and adapters are read as safetensors only. Is the path right? "
+            "An adapter in another format must be saved anew with safe_serialization=True."
+        )
 
 
 def _unreadable(what: str, spec: ModelSpec, error: Exception) -> SpaError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, SafetensorError):
+        return SpaError(f"{what} {spec.path!r} cannot be loaded: {first}\n{LFS_HINT}")
     return SpaError(
         f"{what} {spec.path!r} cannot be loaded: {first}\n"
         "Is the path right? A name of the hub needs a network the first time, a gated model needs "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -73,11 +74,11 @@ def unmet_requirement(text: str, catalogue: Catalogue) -> str | None:
     name = canonical(requirement.name)
     installed = _installed_version(name)
     if installed is None:
-        return f"{name} is not installed. Try: pip install '{text}'"
+        return f"{name} is not installed. Try: pip install {shlex.quote(text)}"
     if not requirement.specifier.contains(installed, prereleases=True):
         return (
             f"{name} {installed} is installed, the recipe needs {requirement.specifier}. "
-            f"Try: pip install --upgrade '{text}'"
+            f"Try: pip install --upgrade {shlex.quote(text)}"
         )
     return _unusable(name, catalogue)
 

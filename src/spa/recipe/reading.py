@@ -34,6 +34,9 @@ MOST_NODES = 100_000
 MOST_DEPTH = 50
 """Most mappings and lists inside each other."""
 
+_UNNAMED = ""
+"""Step to a key that is no text, and to its value: deeper by one, left out of messages."""
+
 
 class _UnreadableError(Exception):
     """Reading cannot go on."""
@@ -106,6 +109,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node | None] = {}
         self.sizes: dict[str, int] = {}
+        self.heights: dict[str, int] = {}
         self.count = 0
         self.events: Iterator[Event] = iter(())
 
@@ -168,9 +172,7 @@ class _Reader:
                 dotted(*path),
             )
             raise _UnreadableError
-        if len(path) > MOST_DEPTH:
-            self.note(event, f"more than {MOST_DEPTH} levels inside each other")
-            raise _UnreadableError
+        self.refuse_deep(event, len(path))
         if isinstance(event, AliasEvent):
             return self.alias(event, path)
         anchor: str | None = getattr(event, "anchor", None)
@@ -187,6 +189,7 @@ class _Reader:
         if anchor is not None:
             self.anchors[anchor] = built
             self.sizes[anchor] = self.count - before + 1
+            self.heights[anchor] = _height(built)
         return built
 
     def alias(self, event: AliasEvent, path: tuple[str | int, ...]) -> Node:
@@ -205,6 +208,7 @@ class _Reader:
                 dotted(*path),
             )
             raise _UnreadableError
+        self.refuse_deep(event, len(path) + self.heights[name])
         return target
 
     def scalar(self, event: ScalarEvent, path: tuple[str | int, ...]) -> Scalar:
@@ -239,7 +243,7 @@ class _Reader:
                 break
             key = self.key(inner, path)
             value = next(self.events)
-            node = self.node(value, path if key is None else (*path, key))
+            node = self.node(value, (*path, _UNNAMED if key is None else key))
             if isinstance(value, ScalarEvent) and not value.value and not value.style:
                 # An empty value has no place of its own: its mark is that of the next key.
                 node = Scalar(None, self.place(inner))
@@ -272,14 +276,28 @@ class _Reader:
             if isinstance(target, Scalar):
                 return str(target.value)
         else:
-            self.node(event, path)
+            self.node(event, (*path, _UNNAMED))
         self.note(event, "a key must be text", dotted(*path))
         return None
+
+    def refuse_deep(self, event: Event, depth: int) -> None:
+        if depth > MOST_DEPTH:
+            self.note(event, f"more than {MOST_DEPTH} levels inside each other")
+            raise _UnreadableError
 
     def refuse_tag(self, event: Event, own: str, path: tuple[str | int, ...]) -> None:
         tag = _tag(event)
         if tag not in {None, "!", f"tag:yaml.org,2002:{own}"}:
             self.note(event, TAG_REFUSED.format(tag=tag), dotted(*path))
+
+
+def _height(node: Node) -> int:
+    """Levels below a node: 0 for a single value."""
+    if isinstance(node, Scalar):
+        return 0
+    if isinstance(node, Listing):
+        return 1 + max(map(_height, node.items), default=0)
+    return 1 + max((_height(entry.node) for entry in node.entries.values()), default=0)
 
 
 def _tag(event: Any) -> str | None:  # noqa: ANN401 - ruamel's events share no typed base for it

@@ -143,7 +143,8 @@ class TrainConfig(ComponentConfig):
     )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         default=None,
-        description="Number format of the weights while training. Null: that of the section model.",
+        description="Number format of the weights while training; float16 is refused, since small "
+        "gradients become 0 in it. Null: that of the section model.",
     )
     max_length: int | None = Field(
         default=None,

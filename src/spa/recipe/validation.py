@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from spa.errors import Problem
 from spa.fields import RecipeFacts
 from spa.plugins.catalogue import Catalogue
-from spa.recipe.checking import check
+from spa.recipe.checking import Steps, check
 from spa.recipe.components import find_component
 from spa.recipe.layout import OTHER_KEYS, SECTIONS, TOP_KEYS, Section
 from spa.recipe.model import ComponentSpec, JudgeSpec, PromptsSpec, Recipe
@@ -17,8 +19,22 @@ from spa.recipe.requirements import check_requirements
 from spa.recipe.sections import PromptSettings, RecipeSettings
 from spa.recipe.suggestions import did_you_mean
 from spa.recipe.tree import Entry, Listing, Mapping, Node, Scalar, describe, dotted, find, plain
+from spa.types import JsonValue
 
-__all__ = ["validate"]
+__all__ = ["TRUST_VARIABLE", "validate"]
+
+TRUST_VARIABLE = "SPA_TRUST_REMOTE_CODE"
+"""Environment variable that is ``1`` where code that comes with a model may run."""
+
+_TRUST_KEY = "trust_remote_code"
+_UNTRUSTED = (
+    "code that comes with the model would run. If you trust it, "
+    f"set {TRUST_VARIABLE}=1 and run again"
+)
+_NO_FLOAT16 = (
+    "training in float16 is not supported: small gradients become 0 in it. Set {} to bfloat16 "
+    "(newer GPUs) or float32"
+)
 
 
 def validate(
@@ -57,6 +73,8 @@ class _Validation:
             else:
                 single[section.key] = self.single(section)
         self.fitting(single, many)
+        self.trusted(single, many)
+        self.trainable(single["model"], settings)
         if self.found or settings is None:
             return None, self.found
         prompts, judge = single["prompts"], single["judge"]
@@ -189,6 +207,44 @@ class _Validation:
             else:
                 self.fits(single[section.key], (section.key,), facts)
 
+    def trusted(
+        self,
+        single: dict[str, ComponentSpec | None],
+        many: dict[str, list[ComponentSpec | None]],
+    ) -> None:
+        """Refuses code that comes with a model: that is for who runs a recipe to allow."""
+        if os.environ.get(TRUST_VARIABLE) == "1":
+            return
+        specs: list[tuple[Steps, ComponentSpec | None]] = []
+        for section in SECTIONS:
+            if section.many:
+                specs += [((section.key, i), spec) for i, spec in enumerate(many[section.key])]
+            else:
+                specs.append(((section.key,), single[section.key]))
+        judge = single["judge"]
+        if isinstance(judge, JudgeSpec):
+            specs.append((("judge", "backend"), judge.backend))
+        for path, spec in specs:
+            if spec is not None:
+                for key in _trusting(spec.config.model_dump(mode="json", by_alias=True)):
+                    self.blame(path, key, _UNTRUSTED)
+
+    def trainable(self, model: ComponentSpec | None, settings: RecipeSettings | None) -> None:
+        """Refuses a number format that training cannot use, before anything is sampled."""
+        dtype = None if settings is None else settings.train.dtype
+        if dtype == "float16":
+            self.blame(("train",), ("dtype",), _NO_FLOAT16.format("train.dtype"))
+        elif dtype is None and getattr(getattr(model, "config", None), "dtype", "") == "float16":
+            either = "model.dtype, or train.dtype alone,"
+            self.blame(("model",), ("dtype",), _NO_FLOAT16.format(either))
+
+    def blame(self, path: Steps, key: Steps, message: str) -> None:
+        """Notes a problem of a key, at its section where a default is to blame."""
+        node, _, taken = find(self.root, (*path, *key))
+        if taken != (*path, *key) or not key:
+            node = find(self.root, (*path, "use"))[0]
+        self.note(node, message, *path, *key)
+
     def fits(
         self, spec: ComponentSpec | None, path: tuple[str | int, ...], facts: RecipeFacts
     ) -> None:
@@ -200,16 +256,27 @@ class _Validation:
         except Exception as error:  # a plugin's check may raise anything
             mistakes = [("", f"its check of the recipe failed: {type(error).__name__}: {error}")]
         for key, message in mistakes:
-            steps = (*path, *key.split(".")) if key else path
-            node, _, taken = find(self.root, steps)
-            node = node if taken == steps and key else find(self.root, (*path, "use"))[0]
-            self.note(node, message, *path, key)
+            self.blame(path, tuple(key.split(".")) if key else (), message)
 
 
 def _there(spec: ComponentSpec | None) -> ComponentSpec:
     if spec is None:
         raise AssertionError("a section without a component and without a problem")
     return spec
+
+
+def _trusting(config: JsonValue, path: Steps = ()) -> Iterator[Steps]:
+    """Where a config says that code which comes with a model may run."""
+    match config:
+        case dict():
+            for key, value in config.items():
+                if key == _TRUST_KEY and value is True:
+                    yield (*path, key)
+                else:
+                    yield from _trusting(value, (*path, key))
+        case list():
+            for index, value in enumerate(config):
+                yield from _trusting(value, (*path, index))
 
 
 def _name_of(source: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from spa.errors import RunError
-from spa.models.loading import load_model, load_tokenizer
+from spa.models.loading import check_adapter, load_model, load_tokenizer
 from spa.models.quiet import peft_without_deprecations
 from spa.models.spec import ModelSpec
 from spa.training.saving import save_full
@@ -29,7 +31,7 @@ def merge_adapter(base: ModelSpec, adapter: Path, output: Path) -> Path:
         ``output``.
 
     Raises:
-        RunError: If the adapter cannot be loaded, or ``output`` holds something.
+        SpaError: If the adapter cannot be loaded, or ``output`` holds something.
     """
     from peft import PeftModel
 
@@ -37,13 +39,14 @@ def merge_adapter(base: ModelSpec, adapter: Path, output: Path) -> Path:
         raise RunError(f"{output} exists and is not empty. Choose another folder, or delete it.")
     if not (adapter / "adapter_config.json").is_file():
         raise RunError(f"{adapter} is no adapter: it holds no adapter_config.json.")
+    check_adapter(adapter)
     tokenizer = load_tokenizer(base)
     model = load_model(replace(base, adapter=None))
     try:
         with peft_without_deprecations():
             adapted = PeftModel.from_pretrained(model, str(adapter))
         merged = adapted.merge_and_unload(safe_merge=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"adapter {adapter} does not fit model {base.path!r}: {error}") from error
     card = (
         (adapter / "README.md").read_text(encoding="utf-8")

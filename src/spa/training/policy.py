@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
-from spa.errors import RunError
-from spa.models.loading import load_model
+from spa.errors import RunError, SpaError
+from spa.models.loading import check_adapter, load_model
 from spa.models.location import is_hub_name, model_source
 from spa.models.quiet import peft_without_deprecations
 from spa.models.spec import ModelSpec
@@ -78,7 +79,9 @@ def load_trainable(spec: ModelSpec, settings: TrainConfig, seed: int) -> Policy:
             warnings = _continue_adapter(trainable, settings.lora, base)
     else:
         if spec.adapter is not None:
-            trainable = _load_adapter(model, spec.adapter).merge_and_unload(safe_merge=True)
+            # In float32 already: a shorter type would round small updates away.
+            adapted = _load_adapter(model.float(), spec.adapter)
+            trainable = adapted.merge_and_unload(safe_merge=True)
         trainable = trainable.float()
         trainable.requires_grad_(True)
     if settings.gradient_checkpointing:
@@ -148,10 +151,13 @@ def _load_adapter(model: Any, path: str) -> Any:
     from peft import PeftModel
 
     try:
+        check_adapter(path)
         with peft_without_deprecations():
             return PeftModel.from_pretrained(model, path, is_trainable=True)
-    except (OSError, ValueError) as error:
-        raise RunError(f"adapter {path!r} of the round before cannot be loaded: {error}") from error
+    except SpaError as error:
+        raise RunError(f"the round before: {error}") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"the round before: adapter {path!r} cannot be loaded: {error}") from error
 
 
 def _continue_adapter(adapted: Any, lora: LoraSettings, base: str) -> tuple[str, ...]:

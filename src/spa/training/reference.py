@@ -7,6 +7,7 @@ that training has changed since.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -52,7 +53,7 @@ class ReferenceLogprobs:
         tensors = {"logprobs": torch.cat([self._rows[name] for name in names])}
         temporary = path.with_name(path.name + ".partial")
         lengths = ",".join(str(len(self._rows[name])) for name in names)
-        metadata = {"identity": identity, "names": "\n".join(names), "lengths": lengths}
+        metadata = {"identity": identity, "names": json.dumps(names), "lengths": lengths}
         save_file(tensors, temporary, metadata)
         temporary.replace(path)
 
@@ -67,7 +68,7 @@ class ReferenceLogprobs:
                 return None
             values = file.get_tensor("logprobs")
         lengths = [int(length) for length in metadata["lengths"].split(",")]
-        names = metadata["names"].split("\n")
+        names = json.loads(metadata["names"])
         return cls(dict(zip(names, values.split(lengths), strict=True)))
 
 

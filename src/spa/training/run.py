@@ -180,7 +180,8 @@ def _trainer(job: _Job, policy: Policy, tokenizer: Any) -> PreferenceTrainer:
         lr_scheduler_type="constant_with_warmup"
         if settings.schedule == "constant"
         else settings.schedule,
-        warmup_steps=math.ceil(settings.warmup_ratio * steps),
+        # Rounded down: warm-up starts at rate 0, so a training of one step must have none.
+        warmup_steps=math.floor(settings.warmup_ratio * steps),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch",

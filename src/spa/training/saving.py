@@ -19,18 +19,25 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
     """Writes a folder under a temporary name, then renames it.
 
     Args:
-        path: The folder; replaced if it exists.
+        path: The folder; replaced if it exists, filled if it is empty.
         write: Fills the folder that it is given.
 
     Raises:
         RunError: If the disk is full or the folder cannot be written.
     """
+    path = path.resolve()  # "." has no name to add to
     temporary = path.with_name(path.name + ".partial")
     try:
         if temporary.exists():
             shutil.rmtree(temporary)
         temporary.mkdir(parents=True)
         write(temporary)
+        if path.is_dir() and not any(path.iterdir()):
+            # It may be somebody's working directory, so it must stay the same one.
+            for item in temporary.iterdir():
+                shutil.move(item, path)
+            temporary.rmdir()
+            return
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)

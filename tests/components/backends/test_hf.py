@@ -153,6 +153,47 @@ def test_the_common_beginning_leaves_every_row_a_token() -> None:
     assert hf_labels.common_prefix([[1, 5], [2, 5]]) == 0
 
 
+def test_rows_that_begin_alike_are_batched_by_length() -> None:
+    def row(place: int, ids: list[int]) -> hf_labels.LabelRow:
+        return hf_labels.LabelRow(place, ids, (1,))
+
+    a, b = list(range(400)), list(range(400, 800))
+    rows = [
+        row(0, [*b, 1, 2, 3]),
+        row(1, [*a, 9]),
+        row(2, [*b, 7]),
+        row(3, [*a, 1, 2]),
+        row(4, [5]),
+    ]
+    found = [[each.place for each in family] for family in hf_labels.families(rows, 16)]
+    assert found == [[2, 0], [1, 3], [4]]
+
+
+def test_a_header_that_all_judges_share_does_not_hide_their_constitutions() -> None:
+    header = [1] * 100
+    constitutions = [[2] * 300, [3] * 300]
+    prompts = [[10 + p] * 40 for p in range(30)]
+    rows = [
+        hf_labels.LabelRow(0, [*header, *constitution, *prompt, *answer], (1,))
+        for prompt in prompts
+        for constitution in constitutions
+        for answer in ([50, 51], [60])
+    ]
+    found = hf_labels.families(rows, 16)
+    # A family a constitution, and none a prompt: that would make batches of two rows.
+    assert [len(family) for family in found] == [60, 60]
+    assert [hf_labels.common_prefix([r.prompt_ids for r in family]) for family in found] == [
+        400,
+        400,
+    ]
+
+
+def test_rows_that_branch_at_every_token_are_grouped_all_the_same() -> None:
+    rows = [hf_labels.LabelRow(n, [1] * n + [2, 3], (1,)) for n in range(3000)]
+    found = hf_labels.families(rows, 16)
+    assert sorted(row.place for family in found for row in family) == list(range(3000))
+
+
 def test_sliding_windows_do_not_share_a_prefix() -> None:
     assert hf_labels.supports_prefix(make_model())
     assert not hf_labels.supports_prefix(
@@ -164,8 +205,9 @@ def test_a_label_of_two_tokens_is_refused(backend: HFBackend) -> None:
     with pytest.raises(SpaError) as caught:
         ask(backend, [LabelRequest(user("Hi"), ("9", "10"), "Score: ")])
     assert str(caught.value) == (
-        f"label '10' is not one token after 'Score: ' for the tokenizer of {backend.config.path!r}. "
-        "Use labels of one token each, for example the digits 1 to 9 or the letters A to E."
+        "label '10' is not one token after 'Score: ' for the tokenizer of "
+        f"{backend.config.path!r}. Use labels of one token each, for example the digits 1 to 9 or "
+        "the letters A to E, or a prefill that does not end in a space."
     )
 
 
@@ -187,6 +229,29 @@ def test_the_fingerprint_loads_no_weights(folder: Path) -> None:
     backend = HFBackend(HFConfig(path=str(folder)))
     assert len(backend.fingerprint()) == 64
     assert "model" not in vars(backend)
+
+
+def test_an_adapter_beside_a_bfloat16_model_generates_and_judges(
+    folder: Path, tmp_path: Path
+) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    from spa.models.quiet import peft_without_deprecations
+
+    config = LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False)
+    with peft_without_deprecations():
+        get_peft_model(make_model(), config).save_pretrained(tmp_path)
+    plain = HFBackend(HFConfig(path=str(folder), dtype="bfloat16"))
+    adapted = HFBackend(HFConfig(path=str(folder), dtype="bfloat16", adapter=str(tmp_path)))
+    merged = HFBackend(HFConfig(path=str(folder), dtype="float32", adapter=str(tmp_path)))
+    texts = [f"Judge this text: {text}" for text in TEXTS]
+    labels = [LabelRequest(user(text), tuple("123"), "Score: ") for text in texts]
+    for ours, exact, base in zip(*(ask(b, labels) for b in (adapted, merged, plain)), strict=True):
+        assert ours.logprobs == pytest.approx(exact.logprobs, abs=0.3)
+        assert ours.logprobs != base.logprobs
+    answers = ask(adapted, chats())
+    assert all(answer.token_ids for answer in answers)
+    assert ask(adapted, chats()) == answers
 
 
 def test_after_closing_the_model_is_loaded_anew(folder: Path) -> None:

@@ -101,3 +101,37 @@ def test_shipped_prompts_are_written_into_the_config(settings: Any, expected: An
 def test_settings_that_are_wrong(settings: Any) -> None:
     with pytest.raises(ValidationError):
         DiverseConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n": 2, "temperature": 0},
+        {"n": 3, "temperature": [0, 0.0], "system_prompts": ["A"]},
+        {"n": 4, "temperature": 0, "system_prompts": ["A", "B", "A"]},
+    ],
+)
+def test_greedy_samples_that_repeat_are_refused(settings: dict[str, Any]) -> None:
+    settings = {"system_prompts": [], **settings}
+    with pytest.raises(ValidationError) as caught:
+        DiverseConfig(**settings)
+    (error,) = caught.value.errors()
+    different = len({None, *settings["system_prompts"]})
+    assert error["msg"] == (
+        f"Value error, n is {settings['n']} with temperature 0, which gives one sample a system "
+        f"prompt, and there are {different} of them, none at all counted: the others would repeat "
+        "these. Lower n, raise temperature, or add system_prompts"
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n": 1, "temperature": 0, "system_prompts": []},
+        {"n": 3, "temperature": 0, "system_prompts": ["A", "B"]},
+        {"n": 4, "temperature": [0, 0.5], "system_prompts": []},
+        {"n": 2, "temperature": 0},
+    ],
+)
+def test_greedy_samples_that_differ_are_taken(settings: dict[str, Any]) -> None:
+    assert DiverseConfig(**settings).n == settings["n"]

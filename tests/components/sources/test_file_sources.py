@@ -310,3 +310,22 @@ def test_paths_follow_the_recipe(tmp_path: Path) -> None:
     config = JsonlConfig.model_validate({"path": "a.jsonl"}, context={"base": tmp_path})
     assert config.path == str(tmp_path / "a.jsonl")
     assert isinstance(JsonlSource(config), Source)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "half"),
+    [
+        (r'{"prompt": "Hi \ud83d"}', "prompt", "D83D"),
+        (r'{"prompt": "Hi", "id": "\ude00"}', "id", "DE00"),
+        (r'{"prompt": "Hi", "more": {"a": [1, "\ud800"]}}', "more", "D800"),
+        (r'{"prompt": "Hi", "more": {"\udfff": 1}}', "more", "DFFF"),
+    ],
+)
+def test_half_of_a_character_is_refused(tmp_path: Path, row: str, column: str, half: str) -> None:
+    source = jsonl(tmp_path, f'{{"prompt": "Fine \\ud83d\\ude00", "id": "x"}}\n{row}\n')
+    with pytest.raises(SpaError) as caught:
+        source.prompts()
+    assert str(caught.value) == (
+        f"{tmp_path / 'prompts.jsonl'}:2: column {column!r} holds U+{half}, which is half of a "
+        "character (a surrogate without its partner). Write the whole character, or remove it."
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from spa.api import ComponentConfig
+from spa.api import ComponentConfig, RecipeFacts
 
 __all__ = ["Pattern", "Rubric", "RubricConfig"]
 
@@ -60,3 +61,14 @@ class RubricConfig(ComponentConfig):
     rubrics: dict[str, Rubric] = Field(
         min_length=1, description="Name of each objective to how it is scored."
     )
+
+    def check_recipe(self, facts: RecipeFacts) -> Iterable[tuple[str, str]]:
+        """Every objective needs a rubric."""
+        known = ", ".join(self.rubrics)
+        for name in facts.objectives:
+            if name not in self.rubrics:
+                yield (
+                    "rubrics",
+                    f"no rubric for objective {name!r}. There are rubrics for: {known}. "
+                    f"Add rubrics.{name}",
+                )

@@ -136,7 +136,8 @@ class HFBackend:
                 raise SpaError(
                     f"label {label!r} is not one token after {request.prefill!r} for the tokenizer "
                     f"of {self.config.path!r}. Use labels of one token each, for example the "
-                    "digits 1 to 9 or the letters A to E."
+                    "digits 1 to 9 or the letters A to E, or a prefill that does not end in a "
+                    "space."
                 )
             found.append(longer[-1])
         self._label_tokens[request.prefill, request.labels] = tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -53,3 +53,15 @@ class DiverseConfig(ComponentConfig):
             return data | {"shipped": shipped}
         added = [text for text in load_system_prompts().values() if text not in own]
         return data | {"shipped": True, "system_prompts": [*own, *added]}
+
+    @model_validator(mode="after")
+    def _differing(self) -> Self:
+        hot = self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
+        different = len({None, *self.system_prompts})
+        if not any(hot) and different < self.n:
+            raise ValueError(
+                f"n is {self.n} with temperature 0, which gives one sample a system prompt, and "
+                f"there are {different} of them, none at all counted: the others would repeat "
+                "these. Lower n, raise temperature, or add system_prompts"
+            )
+        return self

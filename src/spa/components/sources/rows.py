@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias, cast, get_args
@@ -22,6 +23,7 @@ PlacedRow: TypeAlias = tuple[str, Mapping[str, object]]
 
 _ROLES: tuple[str, ...] = get_args(Role)
 _HASH_LENGTH = 16
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def prompts_from_rows(rows: Iterable[PlacedRow], config: ColumnsConfig, name: str) -> list[Prompt]:
@@ -46,6 +48,7 @@ def prompts_from_rows(rows: Iterable[PlacedRow], config: ColumnsConfig, name: st
     for number, (place, row) in enumerate(rows):
         if number == 0:
             id_column = _id_column(row, config)
+        _refuse_half_characters(row, place)
         messages = _messages(row, config, place)
         own_id = _hash_id(messages, seen) if id_column is None else _given_id(row, id_column, place)
         if own_id in places:
@@ -60,6 +63,28 @@ def prompts_from_rows(rows: Iterable[PlacedRow], config: ColumnsConfig, name: st
     if not prompts:
         raise SpaError(f"{name} holds no prompts: it is empty. Add at least one row.")
     return prompts
+
+
+def _refuse_half_characters(row: Mapping[str, object], place: str) -> None:
+    """Half of a surrogate pair, which JSON lets through, can be neither stored nor tokenized."""
+    for column, value in row.items():
+        half = _half_character(column) or _half_character(value)
+        if half is not None:
+            raise SpaError(
+                f"{place}: column {column!r} holds U+{ord(half):04X}, which is half of a character"
+                " (a surrogate without its partner). Write the whole character, or remove it."
+            )
+
+
+def _half_character(value: object) -> str | None:
+    if isinstance(value, str):
+        found = _HALF.search(value)
+        return None if found is None else found[0]
+    if isinstance(value, Mapping):
+        return _half_character([*value.keys(), *value.values()])
+    if isinstance(value, list | tuple):
+        return next((half for inner in value if (half := _half_character(inner))), None)
+    return None
 
 
 def _id_column(first: Mapping[str, object], config: ColumnsConfig) -> str | None:
@@ -87,7 +112,7 @@ def _given_id(row: Mapping[str, object], column: str, place: str) -> str:
 
 def _hash_id(messages: Sequence[Message], seen: Counter[str]) -> str:
     content = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False)
-    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
+    digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:_HASH_LENGTH]
     seen[digest] += 1
     return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 

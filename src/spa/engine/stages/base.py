@@ -13,7 +13,7 @@ from spa.engine.asking import Finished, Job, Tally, drive
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.keys import stage_key
 from spa.engine.store import RowWriter, StageFolder
-from spa.errors import RunError
+from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
 from spa.types import RequestFailure
 
@@ -111,7 +111,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
 
 
 def _key(context: RunContext, stage: Stage[T, R]) -> str:
-    model = None if stage.backend is None else context.models.fingerprint(stage.backend)
+    model = None if stage.backend is None else context.model_identity(stage.backend)
     return stage_key(
         stage.name,
         {
@@ -126,7 +126,7 @@ def _key(context: RunContext, stage: Stage[T, R]) -> str:
 
 def _answers_name(context: RunContext, stage: Stage[T, R]) -> str:
     """Name of the folder of raw answers: without the component, so that a new parser finds them."""
-    model = None if stage.backend is None else context.models.fingerprint(stage.backend)
+    model = None if stage.backend is None else context.model_identity(stage.backend)
     key = stage_key("answers", {"model": model, "reads": stage.reads})
     return f"answers-{stage.name}-{key[:SHORT_KEY]}"
 
@@ -193,12 +193,12 @@ def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> N
         writer.fail(finished.job.id, finished.failure)
         return
     try:
-        rows = stage.rows(finished.job.id, finished.value)  # type: ignore[arg-type]  # no failure: a value
-    except (TypeError, ValueError, AttributeError) as error:
+        writer.rows(finished.job.id, stage.rows(finished.job.id, finished.value))  # type: ignore[arg-type]  # no failure: a value
+    except SpaError:
+        raise
+    except Exception as error:
         problem = f"its component returned what cannot be kept: {type(error).__name__}: {error}"
         writer.fail(finished.job.id, RequestFailure("component_error", problem))
-        return
-    writer.rows(finished.job.id, rows)
 
 
 class _Progress:

@@ -10,12 +10,13 @@ from typing import cast
 from spa.contracts import Denoiser
 from spa.engine.asking import Job
 from spa.engine.assembly import Assembled
+from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.rows import NamedVerdict, VerdictRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.types import Group, Objective
 
-__all__ = ["denoise_stage", "judge_group", "without"]
+__all__ = ["denoise_group", "denoise_stage", "without"]
 
 
 def denoise_stage(
@@ -27,13 +28,12 @@ def denoise_stage(
     """Runs the stage ``denoise``: every denoiser of the recipe in turn on every group."""
     sections = context.recipe.denoise
     denoisers = [
-        (section.name, cast("Denoiser", section.registered.load_class()(section.config)))
-        for section in sections
+        (section.registered.qualified, cast("Denoiser", create(section))) for section in sections
     ]
 
     def jobs() -> Sequence[Job[VerdictRow]]:
         return [
-            Job(entry.prompt.id, partial(judge_group, entry, denoisers, objectives))
+            Job(entry.prompt.id, partial(denoise_group, entry, denoisers, objectives))
             for entry in groups
         ]
 
@@ -51,12 +51,12 @@ def denoise_stage(
     )
 
 
-def judge_group(
+def denoise_group(
     entry: Assembled,
     denoisers: Sequence[tuple[str, Denoiser]],
     objectives: Sequence[Objective],
 ) -> VerdictRow:
-    """Asks the denoisers in turn, up to the first that drops the group."""
+    """Asks the denoisers, by qualified name, in turn up to the first that drops the group."""
     if entry.group is None:
         return VerdictRow(entry.prompt.id, False, entry.lost_at, entry.reason)
     group = entry.group

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, cast
 
 from spa.contracts import Evaluator
 from spa.engine.asking import Job
+from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.models import Policy
 from spa.engine.rows import EvaluationRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.engine.stages.judge import objectives_on_scale
+from spa.errors import RunError
 from spa.recipe import ComponentSpec
 from spa.types import EvaluationItem, JsonValue, Prompt, Scored
 
@@ -38,7 +40,7 @@ def evaluate_stage(
         judge: Whose model answers what the evaluator asks, if the judge has no backend of its own.
         reads: Keys of the stages that the answers come from.
     """
-    evaluator = cast("Evaluator", section.registered.load_class()(section.config))
+    evaluator = cast("Evaluator", create(section))
     objectives = objectives_on_scale(context)
 
     def jobs() -> Sequence[Job[Mapping[str, JsonValue]]]:
@@ -54,7 +56,9 @@ def evaluate_stage(
             row_type=EvaluationRow,
             components=(section,),
             jobs=jobs,
-            rows=lambda prompt_id, record: [EvaluationRow(prompt_id, section.name, record)],
+            rows=lambda prompt_id, record: [
+                EvaluationRow(prompt_id, section.registered.qualified, record)
+            ],
             reads=reads,
             backend=context.recipe.judge.backend or judge.backend,
             settings={
@@ -63,8 +67,21 @@ def evaluate_stage(
             },
         ),
     )
-    figures = evaluator.summary([row.record for row in done.rows], objectives)
-    return [{"evaluator": section.name, **asdict(metric)} for metric in figures]
+    try:
+        figures = evaluator.summary([row.record for row in done.rows], objectives)
+    except Exception as error:
+        raise RunError(
+            f"evaluator '{section.registered.qualified}' cannot sum up its rows: "
+            f"{type(error).__name__}: {error}. The rows are kept; the model is trained."
+        ) from error
+    # A prompt on which the evaluator broke belongs to every denominator.
+    return [
+        {
+            "evaluator": section.registered.component.name,
+            **asdict(replace(metric, missing=metric.missing + len(done.failures))),
+        }
+        for metric in figures
+    ]
 
 
 def _items(

@@ -10,22 +10,29 @@ from typing import cast
 
 from spa.contracts import Judge
 from spa.engine.asking import Job
+from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.models import Policy
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.types import Objective, Prompt, Response, Score, Scored
 
-__all__ = ["judge_stage", "objectives_on_scale", "scored"]
+__all__ = ["judge_stage", "objectives_on_scale", "objectives_to_judge", "scored"]
 
 
 def objectives_on_scale(context: RunContext) -> tuple[Objective, ...]:
     """The recipe's objectives with the judge's scale filled in."""
-    scale = _judge(context).scale
-    if scale is None:
-        return context.recipe.objectives
-    low, high = scale
+    low, high = _judge(context).scale or (None, None)
     return tuple(replace(o, minimum=low, maximum=high) for o in context.recipe.objectives)
+
+
+def objectives_to_judge(context: RunContext) -> tuple[Objective, ...]:
+    """The same without thresholds, for judge and refiner.
+
+    A threshold says how scores are compared, not how they come about; so a recipe with another
+    threshold shares what was judged and refined.
+    """
+    return tuple(replace(o, threshold=None) for o in objectives_on_scale(context))
 
 
 def judge_stage(
@@ -46,7 +53,7 @@ def judge_stage(
     """
     section = context.recipe.judge
     judge = _judge(context)
-    objectives = objectives_on_scale(context)
+    objectives = objectives_to_judge(context)
 
     def jobs() -> Sequence[Job[Mapping[str, Score]]]:
         of = {prompt.id: prompt for prompt in prompts.rows}
@@ -84,7 +91,7 @@ def scored(responses: Sequence[Response], judged: StageRows[JudgedRow]) -> dict[
 
 def _judge(context: RunContext) -> Judge:
     section = context.recipe.judge
-    return cast("Judge", section.registered.load_class()(section.config))
+    return cast("Judge", create(section))
 
 
 def _checked(scores: Mapping[str, Score], objectives: Sequence[Objective]) -> dict[str, Score]:

@@ -8,6 +8,7 @@ from typing import cast
 
 from spa.contracts import PairBuilder
 from spa.engine.asking import Job
+from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.types import Group, Objective, PreferencePair
@@ -30,7 +31,7 @@ def pairs_stage(
         reads: Keys of the stages that the groups come from.
     """
     section = context.recipe.pairs
-    builder = cast("PairBuilder", section.registered.load_class()(section.config))
+    builder = cast("PairBuilder", create(section))
 
     def jobs() -> Sequence[Job[Sequence[PreferencePair]]]:
         return [Job(id_, partial(builder.pairs, g, objectives)) for id_, g in groups.items()]

@@ -9,11 +9,12 @@ from typing import cast
 
 from spa.contracts import Refiner
 from spa.engine.asking import Job
+from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.models import Policy
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
-from spa.engine.stages.judge import objectives_on_scale, scored
+from spa.engine.stages.judge import objectives_to_judge, scored
 from spa.recipe import ComponentSpec
 from spa.types import Group, Prompt, Response
 
@@ -32,8 +33,8 @@ def refine_stage(
 
     A refiner that returns nothing leaves its prompt without a row, which is no failure.
     """
-    refiner = cast("Refiner", section.registered.load_class()(section.config))
-    objectives = objectives_on_scale(context)
+    refiner = cast("Refiner", create(section))
+    objectives = objectives_to_judge(context)
 
     def jobs() -> Sequence[Job[Response | None]]:
         of_prompt = scored(samples.rows, judged)

@@ -9,6 +9,7 @@ from typing import cast
 
 from spa.contracts import Asks, Generator, chat_all
 from spa.engine.asking import Job
+from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.models import Policy
 from spa.engine.stages.base import Stage, StageRows, run_stage
@@ -35,7 +36,7 @@ def sample_stage(
 ) -> StageRows[Response]:
     """Runs the stage ``sample``: the recipe's generator on every training prompt."""
     section = context.recipe.generate
-    generator = cast("Generator", section.registered.load_class()(section.config))
+    generator = cast("Generator", create(section))
 
     def jobs() -> Sequence[Job[Sequence[Response]]]:
         train = [prompt for prompt in prompts.rows if prompt.split == "train"]

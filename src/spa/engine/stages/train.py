@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from spa.contracts import Loss
+from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.files import disk_errors, write_json
 from spa.engine.keys import key_config, stage_key
@@ -40,7 +41,7 @@ def train_stage(
         "train",
         {
             "components": [context.identity(section)],
-            "model": context.models.fingerprint(policy.backend),
+            "model": context.model_identity(policy.backend),
             "reads": [pairs.key],
             "settings": key_config(context.recipe.train),
             "seed": context.recipe.seed,
@@ -144,7 +145,7 @@ def _train(
                 objectives,
                 model=policy.spec(),
                 settings=context.recipe.train,
-                loss=cast("Loss", section.registered.load_class()(section.config)),
+                loss=cast("Loss", create(section)),
                 output_dir=folder,
                 seed=context.recipe.seed,
                 on_progress=progress,

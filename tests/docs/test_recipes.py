@@ -1,0 +1,46 @@
+"""Every recipe that is shown can be loaded as it stands, with the components that it names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from spa.plugins.catalogue import build_catalogue
+from spa.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```yaml[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SHOWN = [
+    pytest.param(page, text, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, text in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
+    # Others are single sections. The tutorial's is tested with the tutorial.
+    if re.search(r"^(model|extends):", text, re.MULTILINE)
+]
+
+
+def test_recipes_are_shown() -> None:
+    pages = [parameter.values[0].name for parameter in SHOWN]
+    assert pages == ["README.md", "getting-started.md", "recipe.md", "recipe.md"]
+
+
+@pytest.mark.parametrize(("page", "text"), SHOWN)
+def test_shown_recipe_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: Path, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "shown.yaml"
+    file.write_text(text, encoding="utf-8")
+    whole = next(
+        each for each in FENCE.findall(page.read_text(encoding="utf-8")) if "model:" in each
+    )
+    (tmp_path / "base.yaml").write_text(whole, encoding="utf-8")
+    recipe = load_recipe(file, catalogue=build_catalogue("none"))
+    split = recipe.prompts.split
+    if recipe.evaluate:
+        assert split is not None or "extends" in text, "there is something to measure with"
+    if split is not None and recipe.prompts.limit is not None:
+        assert split.heldout < recipe.prompts.limit
