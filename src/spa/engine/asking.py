@@ -224,7 +224,8 @@ class _Driver(Generic[T]):
         """Notes what is asked; returns whether anything of it must wait for the backend."""
         active.single = not isinstance(asked, Sequence)
         requests = list(asked) if isinstance(asked, Sequence) else [asked]
-        odd = [each for each in requests if not isinstance(each, ChatRequest | LabelRequest)]
+        # Plugins may not be type-checked.
+        odd = [r for r in requests if not isinstance(r, ChatRequest | LabelRequest)]  # type: ignore[redundant-expr]
         if odd:
             kind = type(odd[0]).__name__
             raise TypeError(f"a component asks by yielding requests, not {kind}")
