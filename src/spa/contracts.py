@@ -210,6 +210,9 @@ class PairBatch:
         mean_gap_l1: Mean of ``gap_l1`` over the optimizer batch.
         reference_logprobs: (R, T) under the reference policy, the model at the start of the
             round; None unless the loss has ``needs_reference``.
+        collision_logprobs: (R, T) natural log of the collision probability ``sum_v p(v)^2`` of the
+            policy's distribution at each response token, 0 where ``mask`` is 0. It never carries
+            a gradient; None unless the loss has ``needs_collision = True``.
     """
 
     logprobs: torch.Tensor
@@ -222,6 +225,7 @@ class PairBatch:
     mean_gap_sum: float
     mean_gap_l1: float
     reference_logprobs: torch.Tensor | None = None
+    collision_logprobs: torch.Tensor | None = None
 
     @property
     def lengths(self) -> torch.Tensor:
@@ -252,6 +256,20 @@ class PairBatch:
             )
         return (self.reference_logprobs * self.mask).sum(-1)
 
+    @property
+    def collision_sums(self) -> torch.Tensor:
+        """(R,) sum over response tokens of ``log sum_v p(v)^2``.
+
+        Raises:
+            ValueError: If the loss did not set ``needs_collision``.
+        """
+        if self.collision_logprobs is None:
+            raise ValueError(
+                "this batch has no collision log-probabilities: "
+                "set needs_collision = True on the loss"
+            )
+        return (self.collision_logprobs * self.mask).sum(-1)
+
     def gaps(self, kind: Literal["sum", "l1"] = "sum") -> torch.Tensor:
         """(P,) score gaps of one kind."""
         return self.gap_sum if kind == "sum" else self.gap_l1
@@ -277,7 +295,12 @@ class PairLosses:
 
 @runtime_checkable
 class Loss(Protocol):
-    """Turns the log-probabilities of a batch of pairs into one loss a pair."""
+    """Turns the log-probabilities of a batch of pairs into one loss a pair.
+
+    A loss may also have an attribute ``needs_collision``: True asks for
+    ``PairBatch.collision_logprobs``. It is read as ``getattr(loss, "needs_collision", False)``, so
+    a loss that does without need not have it.
+    """
 
     @property
     def needs_reference(self) -> bool:

@@ -31,6 +31,7 @@ from spa.testing import (
     check_loss,
     check_pair_builder,
     check_refiner,
+    make_pair_batch,
 )
 
 BUILTIN = build_catalogue("none")
@@ -41,6 +42,10 @@ CHECKS: Mapping[str, Any] = {
     "denoiser": check_denoiser,
     "pair_builder": check_pair_builder,
     "loss": check_loss,
+}
+REQUIRED: Mapping[str, Mapping[str, Any]] = {
+    "reward-soup": {"weights": (6, 4)},
+    "safedpo": {"threshold": 4.5},
 }
 ROUNDS = itertools.count()
 
@@ -55,7 +60,8 @@ def failed(report: Report) -> list[str]:
     ids=lambda each: each.qualified,
 )
 def test_the_built_in_components_keep_their_contracts(registered: Any) -> None:
-    component = registered.load_class()(registered.load_config_class()())
+    config = registered.load_config_class()(**REQUIRED.get(registered.name, {}))
+    component = registered.load_class()(config)
     CHECKS[registered.kind](component).raise_if_failed()
     check_component(registered.kind, registered.component).raise_if_failed()
 
@@ -221,20 +227,66 @@ def test_faults_of_losses_are_found(loss: Any, faults: set[str]) -> None:
     assert faults <= set(failed(check_loss(loss)))
 
 
-def test_a_loss_that_needs_a_reference_gets_one_and_others_do_not() -> None:
+@pytest.mark.parametrize("field", ["reference", "collision"])
+def test_a_loss_gets_the_logprobs_that_it_needs_and_no_others(field: str) -> None:
     class Spy:
-        def __init__(self, needs_reference: bool) -> None:
-            self.needs_reference = needs_reference
+        needs_reference = False
+
+        def __init__(self, needs: bool) -> None:
+            setattr(self, f"needs_{field}", needs)
             self.seen: set[bool] = set()
 
         def __call__(self, batch: PairBatch) -> PairLosses:
-            self.seen.add(batch.reference_logprobs is not None)
+            found = getattr(batch, f"{field}_logprobs")
+            self.seen.add(found is not None)
+            assert found is None or found.shape == batch.logprobs.shape
             return PairLosses(-batch.averages[batch.chosen])
 
     for needs in (True, False):
         spy = Spy(needs)
         check_loss(spy).raise_if_failed()
         assert spy.seen == {needs}
+
+
+def test_a_loss_without_needs_collision_gets_none() -> None:
+    seen: set[bool] = set()
+
+    class Older:
+        needs_reference = True
+
+        def __call__(self, batch: PairBatch) -> PairLosses:
+            seen.add(batch.collision_logprobs is not None)
+            return PairLosses(-batch.averages[batch.chosen])
+
+    check_loss(Older()).raise_if_failed()
+    assert seen == {False}
+
+
+@pytest.mark.parametrize("name", ["needs_reference", "needs_collision"])
+def test_what_a_loss_needs_is_true_or_false(name: str) -> None:
+    class Odd:
+        needs_reference = False
+
+        def __call__(self, batch: PairBatch) -> PairLosses:
+            return PairLosses(-batch.averages[batch.chosen])
+
+    odd = Odd()
+    setattr(odd, name, "yes")
+    (fault,) = check_loss(odd).failures
+    assert fault.problem == f"{name} is 'yes'"
+
+
+def test_the_collision_logprobs_of_a_made_batch_are_possible() -> None:
+    """For any token, p^2 <= sum_v p(v)^2 <= p^2 + (1 - p)^2."""
+    batch = make_pair_batch(seed=5)
+    assert batch.collision_logprobs is not None
+    tokens = batch.mask.bool()
+    taken = batch.logprobs.detach()[tokens].double().exp()
+    collision = batch.collision_logprobs[tokens].double().exp()
+    assert bool((collision >= taken**2 - 1e-6).all())
+    assert bool((collision <= taken**2 + (1 - taken) ** 2 + 1e-6).all())
+    assert not batch.collision_logprobs[~tokens].any()
+    assert not batch.collision_logprobs.requires_grad
 
 
 def test_faults_of_records_are_found() -> None:

@@ -112,3 +112,9 @@ def test_trap_11_the_mean_gap_a_loss_sees_is_that_of_the_optimizer_batch(
     first = len(part[0].responses)
     assert made.chosen.tolist() == [*part[0].chosen, *(first + c for c in part[1].chosen)]
     assert made.rejected.tolist() == [*part[0].rejected, *(first + r for r in part[1].rejected)]
+    assert made.reference_logprobs is made.collision_logprobs is None
+    passed = torch.full((rows, 3), -0.5)
+    made = pair_batch(
+        batch, part, torch.zeros(rows, 3), torch.ones(rows, 3), collision_logprobs=passed
+    )
+    assert made.collision_logprobs is passed

@@ -110,7 +110,8 @@ def test_history_holds_the_figures_of_every_step(run: Run) -> None:
         assert {
             "loss", "grad_norm", "learning_rate", "epoch", "pairs", "rewards/chosen",
             "rewards/rejected", "rewards/margins", "rewards/accuracies", "weight",
-            "weight/zero_share", "gamma", "gamma/beta", "lengths/chosen", "lengths/rejected",
+            "weight/share_0", "weight/share_below_1", "weight/share_1_to_2",
+            "weight/share_above_2", "gamma", "gamma/beta", "lengths/chosen", "lengths/rejected",
             "logps/chosen", "logps/rejected",
         } <= entry.keys()  # fmt: skip
         assert entry["gamma/beta"] == pytest.approx(0.2)

@@ -176,6 +176,55 @@ def spa_losses() -> list[Component]:
             "configs:SftConfig",
             "Supervised fine-tuning on the chosen responses",
         ),
+        _component(
+            kind,
+            "ipo",
+            "ipo:IpoLoss",
+            "ratio_configs:IpoConfig",
+            "IPO: pulls the margin of log ratios to a fixed value",
+        ),
+        _component(
+            kind,
+            "hinge",
+            "hinge:HingeLoss",
+            "ratio_configs:HingeConfig",
+            "Hinge on DPO's margin: pairs that are far enough apart cost nothing",
+        ),
+        _component(
+            kind,
+            "wpo",
+            "wpo:WpoLoss",
+            "ratio_configs:WpoConfig",
+            "DPO weighted by how likely the policy is to write the responses today",
+        ),
+        _component(
+            kind,
+            "cpo",
+            "cpo:CpoLoss",
+            "likelihood_configs:CpoConfig",
+            "CPO: margin of log-probabilities, and the likelihood of the chosen response",
+        ),
+        _component(
+            kind,
+            "orpo",
+            "orpo:OrpoLoss",
+            "likelihood_configs:OrpoConfig",
+            "ORPO: likelihood of the chosen response, and the odds against the rejected one",
+        ),
+        _component(
+            kind,
+            "safedpo",
+            "safedpo:SafeDpoLoss",
+            "score_configs:SafeDpoConfig",
+            "DPO on pairs ordered by safety, with a wider margin between safe and unsafe",
+        ),
+        _component(
+            kind,
+            "reward-soup",
+            "reward_soup:RewardSoupLoss",
+            "score_configs:RewardSoupConfig",
+            "SimPO on pairs ordered by one weighted sum of all scores",
+        ),
     ]
 
 

@@ -23,16 +23,23 @@ def check_loss(loss: Loss, *, seed: int = 0) -> Report:
     """Checks a loss on random batches.
 
     One loss a pair, finite; gradients reach the log-probabilities; padding, the order of pairs
-    and responses, and the other groups of the batch change nothing.
+    and responses, and the other groups of the batch change nothing. Scores are between 0 and 9,
+    for losses that compare them with a threshold.
     """
     import torch
 
     checks = Checks(loss)
-    with checks.that("needs_reference is true or false"):
-        require(isinstance(loss.needs_reference, bool), f"it is {loss.needs_reference!r}")
+    with checks.that("needs_reference, and needs_collision if it has it, are true or false"):
+        for name, needs in (
+            ("needs_reference", loss.needs_reference),
+            ("needs_collision", getattr(loss, "needs_collision", False)),
+        ):
+            require(isinstance(needs, bool), f"{name} is {needs!r}")
     batch = make_pair_batch(responses=_RESPONSES, seed=seed)
     if not loss.needs_reference:
         batch = replace(batch, reference_logprobs=None)
+    if not getattr(loss, "needs_collision", False):
+        batch = replace(batch, collision_logprobs=None)
     pairs = len(batch.chosen)
     with checks.that("it returns PairLosses"):
         found = loss(batch)
@@ -82,19 +89,21 @@ def _check_losses(losses_P: torch.Tensor, pairs: int) -> None:
 
 def _check_same(found_P: torch.Tensor, expected_P: torch.Tensor) -> None:
     require(found_P.shape == expected_P.shape, f"shape {tuple(found_P.shape)}")
-    difference = float((found_P - expected_P).abs().max().detach())
+    difference_P = (found_P - expected_P).abs() / expected_P.abs().clamp(min=1)
+    difference = float(difference_P.max().detach())
     require(difference <= _TOLERANCE, f"losses differ by {difference:.2g}")
 
 
 def _padded(batch: PairBatch) -> PairBatch:
     from torch.nn.functional import pad
 
-    reference_RT = batch.reference_logprobs
+    reference_RT, collision_RT = batch.reference_logprobs, batch.collision_logprobs
     return replace(
         batch,
         logprobs=pad(batch.logprobs, (0, 2)),
         mask=pad(batch.mask, (0, 2)),
         reference_logprobs=None if reference_RT is None else pad(reference_RT, (0, 2)),
+        collision_logprobs=None if collision_RT is None else pad(collision_RT, (0, 2)),
     )
 
 
@@ -109,13 +118,14 @@ def _with_pairs(batch: PairBatch, order_P: torch.Tensor) -> PairBatch:
 
 
 def _with_responses(batch: PairBatch, order_R: torch.Tensor) -> PairBatch:
-    reference_RT = batch.reference_logprobs
+    reference_RT, collision_RT = batch.reference_logprobs, batch.collision_logprobs
     return replace(
         batch,
         logprobs=batch.logprobs[order_R],
         mask=batch.mask[order_R],
         scores=batch.scores[order_R],
         reference_logprobs=None if reference_RT is None else reference_RT[order_R],
+        collision_logprobs=None if collision_RT is None else collision_RT[order_R],
     )
 
 

@@ -110,8 +110,9 @@ def make_pair_batch(
 ) -> PairBatch:
     """A batch of random log-probabilities and scores, with all pairs of each group.
 
-    Pairs are by the sum of the scores. Reference log-probabilities are there; ``logprobs`` is a
-    leaf that takes gradients.
+    Pairs are by the sum of the scores. Reference and collision log-probabilities are there, the
+    latter such as a distribution with these ``logprobs`` can have; ``logprobs`` is a leaf that
+    takes gradients.
 
     Args:
         groups: Prompt groups.
@@ -137,6 +138,10 @@ def make_pair_batch(
         for second in range(first + 1, start + responses)
     ]
     chosen_P, rejected_P = torch.tensor(pairs).T
+    # The token itself, and what is left on n others: p^2 + (1 - p)^2 / n, with 1/n at random.
+    shared_RT = torch.rand((rows, tokens), generator=generator)
+    taken_RT = policy_RT.exp()
+    collision_RT = (taken_RT**2 + shared_RT * (1 - taken_RT) ** 2).log() * mask_RT
     gap_sum_P = (totals_R[chosen_P] - totals_R[rejected_P]).abs()
     gap_l1_P = (scores_RK[chosen_P] - scores_RK[rejected_P]).abs().sum(-1)
     return PairBatch(
@@ -150,4 +155,5 @@ def make_pair_batch(
         mean_gap_sum=float(gap_sum_P.mean()),
         mean_gap_l1=float(gap_l1_P.mean()),
         reference_logprobs=reference_RT,
+        collision_logprobs=collision_RT,
     )

@@ -19,6 +19,7 @@ def pair_batch(
     logprobs: torch.Tensor,
     mask: torch.Tensor,
     reference_logprobs: torch.Tensor | None = None,
+    collision_logprobs: torch.Tensor | None = None,
 ) -> PairBatch:
     """The pairs of some groups of an optimizer batch, with the mean gaps of the whole batch.
 
@@ -28,6 +29,7 @@ def pair_batch(
         logprobs: (R, T) token log-probabilities.
         mask: (R, T) 1 for response tokens.
         reference_logprobs: (R, T) or None.
+        collision_logprobs: (R, T) or None.
     """
     device = logprobs.device
     chosen: list[int] = []
@@ -56,4 +58,5 @@ def pair_batch(
         mean_gap_sum=batch.mean_gap_sum,
         mean_gap_l1=batch.mean_gap_l1,
         reference_logprobs=reference_logprobs,
+        collision_logprobs=collision_logprobs,
     )

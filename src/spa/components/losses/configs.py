@@ -1,4 +1,4 @@
-"""Settings of the built-in losses. Imports no torch, so recipes validate fast.
+"""Settings of the losses that the paper compares. Imports no torch, so recipes validate fast.
 
 No default here is the SPA paper's: its hyper-parameters are not published. They come from related
 work and from our own trials with small models.

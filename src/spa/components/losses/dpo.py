@@ -1,17 +1,16 @@
 """DPO: the margin of log-probability ratios to the model at the start of the round.
 
 Formula: Rafailov et al., Direct Preference Optimization (arXiv 2305.18290), equation 7; label
-smoothing as in conservative DPO.
+smoothing as in conservative DPO, which TRL 1.x no longer has for its loss ``sigmoid``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch.nn.functional import logsigmoid
-
 from spa.api import PairBatch, PairLosses
-from spa.components.losses.simpo import reward_metrics
+from spa.components.losses.logistic import logistic_losses
+from spa.components.losses.rewards import log_ratios, reward_metrics
 
 if TYPE_CHECKING:
     from spa.components.losses.configs import DpoConfig
@@ -36,8 +35,7 @@ class DpoLoss:
 
     def __call__(self, batch: PairBatch) -> PairLosses:
         """Returns (P,) losses."""
-        rewards = self.config.beta * (batch.sums - batch.reference_sums)
-        chosen, rejected = rewards[batch.chosen], rewards[batch.rejected]
-        margins, smoothing = chosen - rejected, self.config.label_smoothing
-        losses = -(1 - smoothing) * logsigmoid(margins) - smoothing * logsigmoid(-margins)
-        return PairLosses(losses=losses, metrics=reward_metrics(chosen, rejected))
+        rewards_R = self.config.beta * log_ratios(batch)
+        chosen_P, rejected_P = rewards_R[batch.chosen], rewards_R[batch.rejected]
+        losses_P = logistic_losses(chosen_P - rejected_P, self.config.label_smoothing)
+        return PairLosses(losses=losses_P, metrics=reward_metrics(chosen_P, rejected_P))

@@ -12,27 +12,12 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from spa.api import PairBatch, PairLosses
+from spa.components.losses.rewards import reward_metrics
 
 if TYPE_CHECKING:
     from spa.components.losses.configs import SimpoConfig
 
-__all__ = ["SimpoLoss", "reward_metrics", "simpo_losses"]
-
-
-def reward_metrics(chosen: torch.Tensor, rejected: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Metrics of the implicit rewards, under the names that TRL logs.
-
-    Args:
-        chosen: (P,) rewards of the chosen responses.
-        rejected: (P,) rewards of the rejected responses.
-    """
-    chosen, rejected = chosen.detach(), rejected.detach()
-    return {
-        "rewards/chosen": chosen,
-        "rewards/rejected": rejected,
-        "rewards/margins": chosen - rejected,
-        "rewards/accuracies": (chosen > rejected).to(chosen.dtype),
-    }
+__all__ = ["SimpoLoss", "simpo_losses"]
 
 
 def simpo_losses(batch: PairBatch, beta: float, gamma: float) -> PairLosses:

@@ -16,7 +16,7 @@ from spa.components.losses.simpo import simpo_losses
 if TYPE_CHECKING:
     from spa.components.losses.configs import SpaConfig
 
-__all__ = ["SpaLoss", "gap_weights"]
+__all__ = ["SpaLoss", "gap_weights", "weight_shares"]
 
 
 def gap_weights(gaps: torch.Tensor, mean_gap: float, alpha: float) -> torch.Tensor:
@@ -33,6 +33,25 @@ def gap_weights(gaps: torch.Tensor, mean_gap: float, alpha: float) -> torch.Tens
     if mean_gap == 0:
         return torch.ones_like(gaps)
     return (gaps / mean_gap) ** alpha
+
+
+def weight_shares(weights: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Which share of the pairs has which weight, for the log.
+
+    Args:
+        weights: (P,) at least 0.
+
+    Returns:
+        Four metrics of (P,) values that are 0 or 1: weight 0, above 0 and below 1, 1 to 2, above
+        2. Each pair is in exactly one of them.
+    """
+    groups = {
+        "weight/share_0": weights == 0,
+        "weight/share_below_1": (weights > 0) & (weights < 1),
+        "weight/share_1_to_2": (weights >= 1) & (weights <= 2),
+        "weight/share_above_2": weights > 2,
+    }
+    return {name: member.to(weights.dtype) for name, member in groups.items()}
 
 
 class SpaLoss:
@@ -57,6 +76,6 @@ class SpaLoss:
         metrics = {
             **plain.metrics,
             "weight": weights,
-            "weight/zero_share": (weights == 0).to(weights.dtype),
+            **weight_shares(weights),
         }
         return PairLosses(losses=weights * plain.losses, metrics=metrics)

@@ -1,0 +1,70 @@
+"""SafeDPO: DPO on pairs put in order by safety, with a wider margin between safe and unsafe.
+
+Formula: Kim et al., SafeDPO (arXiv 2505.20065), equations 11 and 12. Each response has an indicator
+h, 1 where it is unsafe. A pair whose chosen response alone is unsafe is turned round; a pair with
+two unsafe responses is left out; the rest is DPO, with the margin less ``(h(y-) - h(y)) delta``
+(delta is 10 in the paper's experiments). We know of no code by the authors, and took the formula
+and the rule for pairs from a port that names these equations.
+
+Where this differs: the paper's data sets come with the indicator, here it is a score below a
+threshold. A pair that is left out has loss 0 and still counts in the number of pairs that the
+trainer divides by, so steps are smaller in batches where many are; the metric ``safety/left_out``
+says how many.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spa.api import PairBatch, PairLosses
+from spa.components.losses.logistic import logistic_losses
+from spa.components.losses.orientation import turned
+from spa.components.losses.rewards import log_ratios, reward_metrics
+
+if TYPE_CHECKING:
+    from spa.components.losses.score_configs import SafeDpoConfig
+
+__all__ = ["SafeDpoLoss"]
+
+
+class SafeDpoLoss:
+    """``-log sigmoid(m - (h(y-) - h(y)) delta)``, with m as in DPO, on pairs ordered by safety.
+
+    Rewards among the metrics are those after the pairs are in order, of all pairs.
+    """
+
+    def __init__(self, config: SafeDpoConfig) -> None:
+        """Keeps the settings."""
+        self.config = config
+
+    @property
+    def needs_reference(self) -> bool:
+        """True: the ratios are to the reference policy."""
+        return True
+
+    def __call__(self, batch: PairBatch) -> PairLosses:
+        """Returns (P,) losses, 0 for pairs of two unsafe responses.
+
+        Raises:
+            ValueError: If there is no objective at the place ``objective``.
+        """
+        config = self.config
+        objectives = batch.scores.shape[1]
+        if config.objective >= objectives:
+            raise ValueError(config.out_of_range(objectives))
+        unsafe_R = batch.scores[:, config.objective] < config.threshold
+        turn_P = unsafe_R[batch.chosen] & ~unsafe_R[batch.rejected]
+        batch = turned(batch, turn_P)
+        unsafe_chosen_P, unsafe_rejected_P = unsafe_R[batch.chosen], unsafe_R[batch.rejected]
+        rewards_R = config.beta * log_ratios(batch)
+        chosen_P, rejected_P = rewards_R[batch.chosen], rewards_R[batch.rejected]
+        # After turning, an unsafe chosen response means that both are, and that pair is left out.
+        kept_P = (~unsafe_chosen_P).to(rewards_R.dtype)
+        offset_P = config.delta * unsafe_rejected_P.to(rewards_R.dtype) * kept_P
+        metrics = {
+            **reward_metrics(chosen_P, rejected_P),
+            "safety/turned": turn_P.to(rewards_R.dtype),
+            "safety/left_out": 1 - kept_P,
+        }
+        losses_P = kept_P * logistic_losses(chosen_P - rejected_P - offset_P)
+        return PairLosses(losses=losses_P, metrics=metrics)
