@@ -53,7 +53,7 @@ def make_batch(seed: int = 0, dtype: torch.dtype = torch.float64) -> PairBatch:
         mean_gap_sum=float(gap_sum.mean()),
         mean_gap_l1=float(gap_l1.mean()),
         reference_logprobs=logs(2.0),
-        collision_logprobs=logs(1.8),
+        collision_logprobs=logs(2.2),
     )
 
 
