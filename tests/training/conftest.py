@@ -13,7 +13,9 @@ from tiny_llama import make_model, make_tokenizer, save_tiny_llama
 
 from spa.models.spec import ModelSpec
 from spa.training.encoding import EncodedGroup
+from spa.training.forward import Forward, forwarding
 from spa.training.groups import TrainingGroup
+from spa.training.layout import whole
 from spa.types import Message, Objective, PreferencePair, Prompt, Response, Score, Scored
 
 torch.set_num_threads(1)
@@ -117,6 +119,16 @@ def encoded(
     )
 
 
+def logprobs(
+    model: Any, groups: Sequence[EncodedGroup], pad_id: int = 260, kernel: Any = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(R, T) log-probabilities and mask of all responses of some groups."""
+    forward = Forward(pad_id, kernel)
+    with forwarding(model, forward):
+        found = forward(model, whole(groups))
+    return found.logprobs, found.mask
+
+
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """The helpers of this file."""
@@ -128,5 +140,6 @@ def make() -> SimpleNamespace:
         group=group,
         random_groups=random_groups,
         encoded=encoded,
+        logprobs=logprobs,
         objectives=OBJECTIVES,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +16,12 @@ from spa.components.losses.simpo import SimpoLoss
 from spa.components.losses.spa import SpaLoss
 from spa.training.assembly import pair_batch
 from spa.training.batching import OptimizerBatch
-from spa.training.collate import collate
-from spa.training.forward import group_logprobs, token_logprobs
+from spa.training.forward import Forward, forwarding
+from spa.training.layout import whole
+from spa.training.policy import _checkpoint_activations
+
+
+KERNELS = ["segments", "dense", None]
 
 
 def naive(model: Any, prompt: tuple[int, ...], response: tuple[int, ...]) -> list[float]:
@@ -58,13 +61,17 @@ def models(make: SimpleNamespace) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("name", ["llama", "eager", "gpt2"])
 def test_trap_03_and_12_tokens_align_with_naive_single_sequences(
-    make: SimpleNamespace, groups: list[Any], name: str
+    make: SimpleNamespace, groups: list[Any], name: str, kernel: Any
 ) -> None:
     """Prompts of 7, 1 and 3 tokens in one micro-batch, responses of 1 to 8."""
     model = models(make)[name]
-    logprobs, mask = group_logprobs(model, groups, pad_id=260)
+    forward = Forward(260, kernel, implementation=model.config._attn_implementation)
+    with forwarding(model, forward):
+        found = forward(model, whole(groups))
+    logprobs, mask = found.logprobs, found.mask
     rows = [(g.prompt, r) for g in groups for r in g.responses]
     assert mask.sum(-1).tolist() == [len(r) for _, r in rows]
     reference = copy.deepcopy(model)
@@ -74,65 +81,77 @@ def test_trap_03_and_12_tokens_align_with_naive_single_sequences(
         assert not logprobs[row, len(response) :].any()
 
 
-def test_the_padding_token_does_not_matter(groups: list[Any], tiny: Any) -> None:
-    a, b = (group_logprobs(tiny, groups, pad_id=pad)[0] for pad in (260, 0))
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_padding_token_does_not_matter(
+    make: SimpleNamespace, groups: list[Any], tiny: Any, kernel: Any
+) -> None:
+    a, b = (make.logprobs(tiny, groups, pad, kernel)[0] for pad in (260, 0))
     torch.testing.assert_close(a, b)
 
 
-def test_rows_are_laid_out_as_documented(make: SimpleNamespace) -> None:
-    two = [
-        make.encoded([1, 2, 3], [[4, 5], [6]], [(0, 1)]),
-        make.encoded([7], [[8, 9, 10]], [(0, 0)]),
-    ]
-    rows = collate(two, 0, torch.device("cpu"))
-    assert rows.input_ids.tolist() == [[1, 2, 3, 4, 5, 0], [1, 2, 3, 6, 0, 0], [0, 0, 7, 8, 9, 10]]
-    assert rows.attention_mask.tolist() == [
-        [1, 1, 1, 1, 1, 0],
-        [1, 1, 1, 1, 0, 0],
-        [0, 0, 1, 1, 1, 1],
-    ]
-    assert rows.position_ids.tolist() == [
-        [0, 1, 2, 3, 4, 4],
-        [0, 1, 2, 3, 3, 3],
-        [0, 0, 0, 1, 2, 3],
-    ]
-    assert rows.labels.tolist() == [[4, 5, 0], [6, 0, 0], [8, 9, 10]]
-    assert rows.predicting_columns().tolist() == [2, 3, 4]
-
-
-def test_each_unique_response_is_forwarded_once(groups: list[Any], tiny: Any) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "shape"), [("segments", (1, 32)), ("dense", (1, 32)), (None, (7, 11))]
+)
+def test_prompts_and_responses_are_forwarded_once(
+    make: SimpleNamespace, groups: list[Any], tiny: Any, kernel: Any, shape: tuple[int, int]
+) -> None:
+    """11 prompt tokens and 21 response tokens; unpacked, 7 rows as long as the longest."""
     shapes = []
     tiny.register_forward_pre_hook(
         lambda _module, _args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
     )
-    group_logprobs(tiny, groups, pad_id=260)
-    assert shapes == [(7, 15)]
+    make.logprobs(tiny, groups, kernel=kernel)
+    assert shapes == [shape]
 
 
-def test_only_predicting_positions_go_through_the_head(groups: list[Any], tiny: Any) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_only_response_tokens_go_through_the_head(
+    make: SimpleNamespace, groups: list[Any], tiny: Any, kernel: Any
+) -> None:
     seen = []
     tiny.lm_head.register_forward_hook(lambda _module, _args, output: seen.append(output.shape))
-    group_logprobs(tiny, groups, pad_id=260)
-    assert seen == [(7, 8, 264)]
+    make.logprobs(tiny, groups, kernel=kernel)
+    assert seen == [(21, 264)]
 
 
-def test_models_without_logits_to_keep_fall_back_with_a_log_line(
-    groups: list[Any], tiny: Any, caplog: pytest.LogCaptureFixture
+def test_the_model_is_left_as_it_was(make: SimpleNamespace, groups: list[Any], tiny: Any) -> None:
+    ids = torch.arange(9)[None]
+    before, implementation = tiny(ids).logits, tiny.config._attn_implementation
+    with forwarding(tiny, Forward(0, "segments")):
+        assert "forward" in vars(tiny)
+        assert tiny.config._attn_implementation != implementation
+    assert "forward" not in vars(tiny)
+    assert tiny.config._attn_implementation == implementation
+    assert torch.equal(tiny(ids).logits, before)
+
+
+def test_all_logits_are_used_where_the_head_cannot_be_chunked(
+    make: SimpleNamespace, groups: list[Any], tiny: Any
 ) -> None:
-    class Plain(torch.nn.Module):
-        def __init__(self, inner: Any) -> None:
-            super().__init__()
-            self.inner = inner
+    forward = Forward(260, chunked_head=False)
+    with forwarding(tiny, forward):
+        plain = forward(tiny, whole(groups), collision=True)
+    with forwarding(tiny, Forward(260)):
+        chunked = Forward(260)(tiny, whole(groups), collision=True)
+    torch.testing.assert_close(plain.logprobs, chunked.logprobs)
+    torch.testing.assert_close(plain.collision, chunked.collision)
 
-        def forward(
-            self, input_ids: Any, attention_mask: Any, position_ids: Any, use_cache: bool
-        ) -> Any:
-            return self.inner(input_ids, attention_mask, position_ids, use_cache=use_cache)
 
-    with caplog.at_level(logging.INFO):
-        fallen = group_logprobs(Plain(tiny), groups, pad_id=260)[0]
-    torch.testing.assert_close(fallen, group_logprobs(tiny, groups, pad_id=260)[0])
-    assert "Plain computes logits for every position" in caplog.text
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_gradient_checkpointing_sees_the_same_layout(
+    make: SimpleNamespace, groups: list[Any], kernel: Any
+) -> None:
+    gradients = []
+    for saved in (False, True):
+        model = make.model().train()
+        if saved:
+            _checkpoint_activations(model)
+        forward = Forward(260, kernel)
+        with forwarding(model, forward):
+            forward(model, whole(groups)).logprobs.sum().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 LOSSES = {
@@ -143,17 +162,18 @@ LOSSES = {
 }
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_gradients_of_a_group_equal_those_of_its_pairs_one_by_one(
-    make: SimpleNamespace, groups: list[Any], name: str
+    make: SimpleNamespace, groups: list[Any], name: str, kernel: Any
 ) -> None:
     """Pairs one by one: two unpadded sequences each, averaged log-probabilities from logits."""
     loss = LOSSES[name]
     model = make.model()
     batch = OptimizerBatch(0, tuple(groups))
-    reference = group_logprobs(make.model(seed=5), groups, 260)[0].detach()
+    reference = make.logprobs(make.model(seed=5), groups)[0].detach()
 
-    logprobs, mask = group_logprobs(model, groups, 260)
+    logprobs, mask = make.logprobs(model, groups, kernel=kernel)
     grouped = loss(pair_batch(batch, groups, logprobs, mask, reference)).losses.sum() / batch.pairs
     grouped.backward()
     together = {n: p.grad.clone() for n, p in model.named_parameters()}
@@ -193,54 +213,11 @@ def test_gradients_of_a_group_equal_those_of_its_pairs_one_by_one(
         assert error <= 1e-5, (n, error)
 
 
-@pytest.mark.parametrize("chunk", [1, 50, 1 << 20])
-def test_token_logprobs_equal_log_softmax_for_any_chunk(chunk: int) -> None:
-    logits = torch.randn(3, 4, 37, dtype=torch.float64, requires_grad=True)
-    labels = torch.randint(0, 37, (3, 4))
-    expected = logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
-    weights = torch.randn(3, 4, dtype=torch.float64)
-    (wanted,) = torch.autograd.grad((expected * weights).sum(), logits)
-    values = token_logprobs(logits, labels, chunk)
-    (gradient,) = torch.autograd.grad((values * weights).sum(), logits)
-    torch.testing.assert_close(values, expected)
-    torch.testing.assert_close(gradient, wanted)
-    assert torch.autograd.gradcheck(lambda x: token_logprobs(x, labels, chunk), (logits,))
-
-
-def test_trap_07_bf16_logits_get_an_fp32_log_sum_exp() -> None:
-    torch.manual_seed(0)
-    logits = (torch.randn(2, 3, 128_000) * 3).bfloat16()
-    labels = torch.randint(0, 128_000, (2, 3))
-    exact = logits.double().log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
-    values = token_logprobs(logits, labels)
-    assert values.dtype == torch.float32
-    assert (values - exact).abs().max() < 1e-5
-    rough = logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
-    assert (rough.double() - exact).abs().max() > 1e-2
-
-
-def test_logits_are_widened_a_chunk_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-    plain = torch.Tensor.to
-
-    def to(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self.dtype == torch.bfloat16:
-            sizes.append(self.numel())
-        return plain(self, *args, **kwargs)
-
-    monkeypatch.setattr(torch.Tensor, "to", to)
-    logits = torch.randn(4, 8, 100).bfloat16().requires_grad_()
-    token_logprobs(logits, torch.zeros(4, 8, dtype=torch.long), chunk_elements=200).sum().backward()
-    assert max(sizes) == 200
-    assert logits.grad is not None
-    assert logits.grad.dtype == torch.bfloat16
-
-
 def test_trap_01_no_pair_gives_nan_for_one_token_responses(
     make: SimpleNamespace, tiny: Any
 ) -> None:
     group = make.encoded([258], [[256], [5]], [(0, 1)])
-    logprobs, mask = group_logprobs(tiny, [group], 260)
+    logprobs, mask = make.logprobs(tiny, [group], kernel="segments")
     batch = OptimizerBatch(0, (group,))
     for loss in LOSSES.values():
         outcome = loss(pair_batch(batch, [group], logprobs, mask, logprobs.detach()))

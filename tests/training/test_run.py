@@ -179,7 +179,12 @@ def test_trap_14_dropout_is_off_and_asking_for_it_turns_it_on(
 @pytest.mark.parametrize("case", ["lora", "full", "lora dropout", "dpo"])
 def test_resumed_training_equals_uninterrupted_training(run: Run, case: str) -> None:
     # Steps of two micro-batches each, stopped between the two of step 4.
-    settings: dict[str, Any] = {"save_steps": 2, "weight_decay": 0.1, "batch_pairs": 7}
+    settings: dict[str, Any] = {
+        "save_steps": 2,
+        "weight_decay": 0.1,
+        "batch_pairs": 7,
+        "micro_groups": 1,
+    }
     if case == "full":
         settings["lora"] = None
     elif case == "lora dropout":
@@ -266,8 +271,9 @@ def test_trap_13_the_reference_of_round_two_includes_the_earlier_adapter(
     assert second.history[0]["loss"] == pytest.approx(0.693147, abs=1e-6)
     bare = run(out="bare", loss=loss, batch_pairs=1000, epochs=1)
     reference = [
-        load_file(tmp_path / name / "reference.safetensors")["logprobs"]
+        load_file(file)["logprobs"]
         for name in ("round-2", "bare")
+        for file in (tmp_path / name).glob("reference-*/logprobs.safetensors")
     ]
     assert not torch.allclose(*reference)
     assert bare.history[0]["loss"] == pytest.approx(0.693147, abs=1e-6)

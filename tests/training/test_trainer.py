@@ -20,8 +20,13 @@ from spa.training.assembly import pair_batch
 from spa.training.batching import OptimizerBatch, plan_batches
 from spa.training.encoding import encode
 from spa.training.failures import readable_failures
-from spa.training.forward import group_logprobs
+from spa.training.forward import Forward
+from spa.training.micro_batches import Budget
 from spa.training.trainer import PreferenceTrainer, Workload
+from spa.types import Objective
+
+
+OBJECTIVES = (Objective("safety", ""), Objective("help", ""))
 
 
 def trainer(
@@ -49,8 +54,9 @@ def trainer(
     work = Workload(
         batches=batches,
         loss=SpaLoss(SpaConfig()),
-        pad_id=260,
-        micro_groups=micro_groups,
+        objectives=OBJECTIVES,
+        forward=Forward(260),
+        budget=Budget(10_000, micro_groups),
         context=nullcontext,
         reference=None,
         save_every=None,
@@ -74,7 +80,7 @@ def test_trap_10_losses_are_divided_once_by_the_pairs_of_the_batch(
     (batch,) = batches(1000)
     model = make.model()
     twin = copy.deepcopy(model)
-    logprobs, mask = group_logprobs(twin, batch.groups, 260)
+    logprobs, mask = make.logprobs(twin, batch.groups)
     losses = SpaLoss(SpaConfig())(pair_batch(batch, batch.groups, logprobs, mask)).losses
     losses.mean().backward()
 
@@ -108,17 +114,6 @@ def test_progress_comes_after_every_micro_batch(
     assert len(seen) == sum(len(batch.groups) for batch in plan)
     assert seen[0].metrics == {}
     assert seen[-1].metrics["step"] == len(plan) - 1
-
-
-def test_several_processes_are_refused(
-    make: SimpleNamespace, tmp_path: Path, batches: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(TrainingArguments, "world_size", property(lambda _self: 2))
-    with pytest.raises(RunError) as error:
-        trainer(make.model(), batches(4), tmp_path)
-    assert str(error.value) == (
-        "training runs in one process, but 2 were started. Start spa without a launcher."
-    )
 
 
 def test_several_gpus_do_not_split_the_batch(

@@ -135,11 +135,36 @@ class TrainConfig(ComponentConfig):
         "come to it. "
         "The mean gap of the SPA loss is taken over these.",
     )
-    micro_groups: Annotated[int, _MEMORY] = Field(
-        default=1,
+    batching: Literal["groups", "pairs"] = Field(
+        default="groups",
+        description="What is shuffled into optimizer steps. groups: prompts with all their pairs. "
+        "pairs: single pairs, as other trainers do, for comparison.",
+    )
+    micro_tokens: Annotated[int | None, _MEMORY] = Field(
+        default=None,
         ge=1,
-        description="Prompt groups sent through the model together. Changes memory and speed, "
-        "not the result.",
+        description="Tokens sent through the model together; a prompt group that has more goes "
+        "alone. Null: 1024 on a CPU, where more gains nothing, and 8192 on an accelerator. "
+        "Changes memory and speed, not the result.",
+    )
+    micro_groups: Annotated[int | None, _MEMORY] = Field(
+        default=None,
+        ge=1,
+        description="Most prompt groups sent through the model together. Null: as many as "
+        "micro_tokens allows.",
+    )
+    packing: Annotated[Literal["auto", "segments", "flex", "dense", "none"], _MEMORY] = Field(
+        default="auto",
+        description="How the responses of a prompt share it. auto: the fastest way that is exact "
+        "for the model. segments: an attention for each response. flex: FlexAttention with a "
+        "block mask. dense: a full mask for the model's own attention. none: not at all, a row "
+        "for each response.",
+    )
+    two_phase: Annotated[bool, _MEMORY] = Field(
+        default=False,
+        description="Carry prompt groups of more than micro_tokens through the model in pieces: "
+        "all log-probabilities without gradients first, then one backward pass a piece. One more "
+        "forward pass, less memory, the same result.",
     )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         default=None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spa.training.encoding import EncodedGroup
 
@@ -45,7 +45,12 @@ class OptimizerBatch:
 
 
 def plan_batches(
-    groups: Sequence[EncodedGroup], batch_pairs: int, epochs: float, seed: int
+    groups: Sequence[EncodedGroup],
+    batch_pairs: int,
+    epochs: float,
+    seed: int,
+    *,
+    singly: bool = False,
 ) -> tuple[OptimizerBatch, ...]:
     """All batches of a training, epoch after epoch; the same arguments give the same plan.
 
@@ -59,14 +64,72 @@ def plan_batches(
         epochs: How often each group is seen, above 0; of a last, partial epoch the same share of
             the shuffled groups is taken, at least one.
         seed: Of the shuffling.
+        singly: Whether pairs are shuffled one by one instead of in groups, as other trainers do.
+            Pairs of one prompt that come into one batch share their responses there, too.
     """
     batches: list[OptimizerBatch] = []
+    units = [pair for group in groups for pair in _single_pairs(group)] if singly else groups
     for epoch in range(math.ceil(epochs)):
-        order = list(groups)
+        order = list(units)
         random.Random(f"{seed}/{epoch}").shuffle(order)
         order = order[: math.ceil(min(1.0, epochs - epoch) * len(order))]
-        batches.extend(OptimizerBatch(epoch, tuple(part)) for part in _pack(order, batch_pairs))
+        for part in _pack(order, batch_pairs):
+            batches.append(OptimizerBatch(epoch, tuple(_rejoined(part) if singly else part)))
     return tuple(batches)
+
+
+def _single_pairs(group: EncodedGroup) -> list[EncodedGroup]:
+    """A group for each pair, with its two responses."""
+    return [_with_pairs(group, [pair]) for pair in range(len(group.chosen))]
+
+
+def _with_pairs(group: EncodedGroup, pairs: Sequence[int]) -> EncodedGroup:
+    """The group with some of its pairs, and the responses that are in them."""
+    kept = sorted({side[pair] for pair in pairs for side in (group.chosen, group.rejected)})
+    place = {old: new for new, old in enumerate(kept)}
+    return replace(
+        group,
+        responses=tuple(group.responses[old] for old in kept),
+        response_ids=tuple(group.response_ids[old] for old in kept),
+        scores=tuple(group.scores[old] for old in kept),
+        chosen=tuple(place[group.chosen[pair]] for pair in pairs),
+        rejected=tuple(place[group.rejected[pair]] for pair in pairs),
+        gap_sum=tuple(group.gap_sum[pair] for pair in pairs),
+        gap_l1=tuple(group.gap_l1[pair] for pair in pairs),
+    )
+
+
+def _rejoined(part: Sequence[EncodedGroup]) -> list[EncodedGroup]:
+    """Puts pairs of one prompt together again, in the order in which prompts first come."""
+    of_prompt: dict[str, list[EncodedGroup]] = {}
+    for group in part:
+        of_prompt.setdefault(group.prompt_id, []).append(group)
+    return [_union(groups) for groups in of_prompt.values()]
+
+
+def _union(groups: Sequence[EncodedGroup]) -> EncodedGroup:
+    """One group with the responses and pairs of several of one prompt."""
+    place: dict[str, int] = {}
+    rows: list[tuple[EncodedGroup, int]] = []
+    for group in groups:
+        for row, name in enumerate(group.response_ids):
+            if name not in place:
+                place[name] = len(rows)
+                rows.append((group, row))
+
+    def places(side: str) -> tuple[int, ...]:
+        return tuple(place[g.response_ids[row]] for g in groups for row in getattr(g, side))
+
+    return replace(
+        groups[0],
+        responses=tuple(group.responses[row] for group, row in rows),
+        response_ids=tuple(place),
+        scores=tuple(group.scores[row] for group, row in rows),
+        chosen=places("chosen"),
+        rejected=places("rejected"),
+        gap_sum=tuple(gap for group in groups for gap in group.gap_sum),
+        gap_l1=tuple(gap for group in groups for gap in group.gap_l1),
+    )
 
 
 def _pack(order: Sequence[EncodedGroup], batch_pairs: int) -> list[list[EncodedGroup]]:

@@ -48,6 +48,7 @@ class TrainResult:
         retokenised: Responses that came as text alone, so that their token ids are a guess.
         warnings: What makes the result doubtful, for people.
         seconds: Wall-clock time, that of earlier, interrupted attempts not included.
+        layout: How prompts and responses were laid out: a kernel of packed rows, or a row each.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class TrainResult:
     retokenised: int
     warnings: tuple[str, ...]
     seconds: float
+    layout: str = ""
 
     def to_json(self, base: Path) -> str:
         """The result as JSON, its path relative to ``base``."""

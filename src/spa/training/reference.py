@@ -18,7 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from spa.training.encoding import EncodedGroup
-from spa.training.forward import group_logprobs
+from spa.training.forward import Forward, ResponseLogprobs, forwarding
+from spa.training.micro_batches import Budget, plan_micro_batches, share
+from spa.training.processes import Processes
 
 __all__ = ["ReferenceLogprobs", "compute_reference"]
 
@@ -76,40 +78,51 @@ def compute_reference(
     model: Any,
     groups: Sequence[EncodedGroup],
     *,
-    pad_id: int,
-    micro_groups: int,
+    forward: Forward,
+    budget: Budget,
     context: Callable[[], AbstractContextManager[object]],
     on_groups: Callable[[int], None],
+    processes: Processes | None = None,
 ) -> ReferenceLogprobs:
-    """Forwards every response once, without gradients.
+    """Forwards every response once, without gradients; several processes share the work.
 
     Args:
         model: The model at the start of the round.
         groups: All groups of the training.
-        pad_id: Any valid token id.
-        micro_groups: Groups in one forward pass.
+        forward: How the model is run.
+        budget: What goes through the model at once.
         context: The context of a forward pass, as in training.
         on_groups: Called with the number of groups done before each forward pass and at the
             end; may raise to stop.
+        processes: Those that train; None: this one.
     """
+    processes = processes or Processes()
     was_training = model.training
     model.eval()
     rows: dict[str, torch.Tensor] = {}
     try:
-        for start in range(0, len(groups), micro_groups):
-            on_groups(start)
-            part = groups[start : start + micro_groups]
-            with torch.no_grad(), context():
-                logprobs, mask = group_logprobs(model, part, pad_id)
-            lengths = mask.sum(-1).long().tolist()
-            for name, values, length in zip(
-                _names(part), logprobs.float().cpu(), lengths, strict=True
-            ):
-                rows[name] = values[:length].clone()
+        micro_batches = plan_micro_batches(groups, budget)
+        done = 0
+        for turn in share(micro_batches, processes.count, processes.place):
+            on_groups(min(done, len(groups)))
+            done += len(turn.work.groups) * processes.count
+            if turn.counts:
+                with torch.no_grad(), context(), forwarding(model, forward):
+                    found = [forward(model, parts) for parts in turn.work.passes]
+                rows.update(zip(_names(turn.work.groups), _cut(found), strict=True))
     finally:
         model.train(was_training)
     on_groups(len(groups))
-    return ReferenceLogprobs(rows)
+    return ReferenceLogprobs(processes.union(rows))
+
+
+def _cut(found: Sequence[ResponseLogprobs]) -> list[torch.Tensor]:
+    """(|y|,) log-probabilities for each response."""
+    return [
+        row[:length].float().cpu().clone()
+        for each in found
+        for row, length in zip(each.logprobs, each.mask.sum(-1).long().tolist(), strict=True)
+    ]
 
 
 def _names(groups: Sequence[EncodedGroup]) -> list[str]:

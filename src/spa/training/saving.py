@@ -49,22 +49,48 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
 
 
-def save_adapter(model: Any, path: Path, card: str) -> None:
-    """Writes a PEFT model's adapter with its card."""
+State = dict[str, Any] | None
+
+
+def save_adapter(model: Any, path: Path, card: str, state: State = None) -> None:
+    """Writes a PEFT model's adapter with its card.
+
+    Args:
+        model: The PEFT model.
+        path: Folder to write.
+        card: Its README.md.
+        state: Its whole state dict, where the model holds only a part of it; None: the model's.
+    """
 
     def write(folder: Path) -> None:
         # False: with "auto" peft asks the model hub about the vocabulary size of the base model.
-        model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(
+            folder, safe_serialization=True, save_embedding_layers=False, state_dict=state
+        )
         (folder / "README.md").write_text(card, encoding="utf-8")
 
     write_folder(path, write)
 
 
-def save_full(model: Any, tokenizer: PreTrainedTokenizerBase, path: Path, card: str) -> None:
-    """Writes a model, its tokenizer and its card; loads with plain transformers."""
+def save_full(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
+    card: str,
+    state: State = None,
+) -> None:
+    """Writes a model, its tokenizer and its card; loads with plain transformers.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        path: Folder to write.
+        card: Its README.md.
+        state: As in `save_adapter`.
+    """
 
     def write(folder: Path) -> None:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=state)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
 

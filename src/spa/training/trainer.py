@@ -1,8 +1,12 @@
 """The optimizer loop: a `transformers.Trainer` whose training example is a whole optimizer batch.
 
 transformers sees batches of one example and no accumulation, so it divides nothing. `training_step`
-splits the batch into micro-batches, and each pair's loss is divided once, by the number of pairs of
-the batch. So losses, weights and the step do not depend on the split.
+splits the batch into micro-batches and those among processes, and each pair's loss is divided once,
+by the number of pairs of the batch. So losses, weights and the step do not depend on the split.
+
+A loss is first differentiated with respect to the log-probabilities that it is given; the backward
+pass through the model carries that gradient on. So a loss holds no activations, and a group that
+is too large for one pass is carried through piece by piece, with the same gradient.
 """
 
 from __future__ import annotations
@@ -26,9 +30,14 @@ from spa.training.assembly import pair_batch
 from spa.training.batching import OptimizerBatch
 from spa.training.checkpoints import is_complete
 from spa.training.encoding import EncodedGroup
-from spa.training.forward import group_logprobs
+from spa.training.forward import Forward, ResponseLogprobs, forwarding
+from spa.training.layout import Part
+from spa.training.metrics import Figures, pair_figures
+from spa.training.micro_batches import Budget, MicroBatch, plan_micro_batches, share
 from spa.training.outcome import TrainingStopped, TrainProgress
+from spa.training.processes import Processes
 from spa.training.reference import ReferenceLogprobs
+from spa.types import Objective
 
 __all__ = ["PreferenceTrainer", "Workload"]
 
@@ -42,19 +51,21 @@ class Workload:
     Attributes:
         batches: The optimizer batches of all epochs, in order.
         loss: One loss a pair.
-        pad_id: Any valid token id.
-        micro_groups: Groups in one forward pass.
+        objectives: In the recipe's order.
+        forward: How the model is run.
+        budget: What goes through the model at once.
         context: The context of a forward pass (autocast or nothing).
         reference: Log-probabilities under the reference policy, where the loss needs them.
         save_every: Steps between checkpoints; None: one at the end of each epoch.
-        on_progress: Called after every micro-batch.
-        should_stop: Asked before every micro-batch.
+        on_progress: Called after every micro-batch, in the main process.
+        should_stop: Asked before every micro-batch; with several processes before every step.
     """
 
     batches: Sequence[OptimizerBatch]
     loss: Loss
-    pad_id: int
-    micro_groups: int
+    objectives: Sequence[Objective]
+    forward: Forward
+    budget: Budget
     context: Callable[[], AbstractContextManager[object]]
     reference: ReferenceLogprobs | None
     save_every: int | None
@@ -66,28 +77,25 @@ class PreferenceTrainer(Trainer):
     """Trains on optimizer batches of prompt groups."""
 
     def __init__(self, model: Any, args: TrainingArguments, work: Workload) -> None:
-        """Sets up transformers' trainer without anything that prints.
-
-        Raises:
-            RunError: If started as one of several processes.
-        """
-        # One process sees a whole optimizer batch; DataParallel would split it among GPUs.
-        if args.world_size > 1:
-            raise RunError(
-                f"training runs in one process, but {args.world_size} were started. "
-                "Start spa without a launcher."
-            )
+        """Sets up transformers' trainer without anything that prints."""
+        # One process runs one model on one device; DataParallel would split the batch among GPUs.
         args._n_gpu = 1
         super().__init__(model=model, args=args, train_dataset=_Batches(work.batches))
         self.remove_callback(PrinterCallback)
         self.add_callback(_SaveCallback(_save_points(work)))
         self.work = work
+        self.processes = Processes.of(self.accelerator)
         self.doubts: Counter[str] = Counter()
         """How often a step had no gradient (``"zero"``) or one that is not finite."""
         self._metrics: dict[str, float] = {}
         self._pairs_before = [0]
         for batch in work.batches:
             self._pairs_before.append(self._pairs_before[-1] + batch.pairs)
+
+    def train(self, resume_from_checkpoint: str | None = None) -> Any:  # type: ignore[override]
+        """Trains, from a checkpoint where there is one; the model is prepared for it meanwhile."""
+        with forwarding(self.model, self.work.forward):
+            return super().train(resume_from_checkpoint=resume_from_checkpoint)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The batches in their planned order, untouched by accelerate's sharding."""
@@ -111,7 +119,7 @@ class PreferenceTrainer(Trainer):
             num_items_in_batch: Not used: pairs are counted here.
 
         Returns:
-            The mean loss over the batch's pairs.
+            The mean loss over the batch's pairs, the same in every process.
 
         Raises:
             RunError: If a loss is not finite.
@@ -120,31 +128,112 @@ class PreferenceTrainer(Trainer):
         batch: OptimizerBatch = inputs["batch"]
         model.train()
         rng = _rng_state()
-        total = torch.zeros((), device=self.args.device)
-        sums: dict[str, float] = {}
-        done = 0
-        for groups in _split(batch.groups, self.work.micro_groups):
-            if self.work.should_stop():
+        alone = self.processes.count == 1
+        if not alone and self.processes.any(self.work.should_stop()):
+            self._stop(rng)
+        figures = Figures()
+        micro_batches = plan_micro_batches(batch.groups, self.work.budget)
+        turns = share(micro_batches, self.processes.count, self.processes.place)
+        for number, turn in enumerate(turns, start=1):
+            if alone and self.work.should_stop():
                 self._stop(rng)
-            outcome, lengths = self._losses(model, batch, groups)
-            loss = outcome.losses.sum() / batch.pairs
-            if not torch.isfinite(loss):
-                raise RunError(_not_finite(self.state.global_step + 1, groups))
-            if not loss.requires_grad:
-                name = type(self.work.loss).__name__
+            last = number == len(turns)
+            if turn.counts or self.processes.sharded:
+                self._turn(model, batch, turn.work, figures if turn.counts else None, last)
+            self._report(batch.pairs * number // len(turns))
+        self.processes.sum_gradients(self._model.parameters())
+        figures = Figures(
+            self.processes.sum_figures(figures.sums), self.processes.sum_figures(figures.counts)
+        )
+        self._metrics = {**figures.means(), "pairs": float(batch.pairs)}
+        return torch.tensor(self._metrics.pop("loss"), device=self.args.device)
+
+    def _turn(
+        self,
+        model: Any,
+        batch: OptimizerBatch,
+        work: MicroBatch,
+        figures: Figures | None,
+        last: bool,
+    ) -> None:
+        """Forward and backward of one micro-batch.
+
+        Args:
+            model: The model, wrapped as accelerate left it.
+            batch: The optimizer batch that it belongs to.
+            work: The micro-batch.
+            figures: Where its figures are added; None: its pairs do not count.
+            last: Whether no pass of this optimizer step follows.
+        """
+        local = self.processes.local_model(model)
+        *others, final = work.passes
+        if others:
+            with torch.no_grad():
+                found = _merged([self._run(local, parts) for parts in work.passes])
+        else:
+            found = self._run(local, final)
+        slopes = self._slopes(found, batch, work.groups, figures)
+        row = 0
+        for parts in work.passes:
+            piece = self._run(local, parts, slim=True) if others else found
+            rows, columns = piece.logprobs.shape
+            weights = slopes[row : row + rows, :columns]
+            row += rows
+            # DeepSpeed steps after the backward pass that is said to be the last one.
+            self.accelerator.gradient_state._set_sync_gradients(last and parts is final)
+            self.accelerator.backward((piece.logprobs * weights).sum())
+        self.accelerator.gradient_state._set_sync_gradients(True)
+
+    def _run(self, model: Any, parts: Sequence[Part], *, slim: bool = False) -> ResponseLogprobs:
+        """One pass through the model; ``slim`` leaves out what only the loss needs."""
+        collision = not slim and bool(getattr(self.work.loss, "needs_collision", False))
+        with self.work.context():
+            return self.work.forward(model, parts, collision=collision)
+
+    def _slopes(
+        self,
+        found: ResponseLogprobs,
+        batch: OptimizerBatch,
+        groups: Sequence[EncodedGroup],
+        figures: Figures | None,
+    ) -> torch.Tensor:
+        """(R, T) gradient of the optimizer batch's mean loss with respect to log-probabilities.
+
+        Raises:
+            RunError: If the loss is not finite, of another shape, or does not depend on them.
+        """
+        leaf = found.logprobs.detach().requires_grad_()
+        reference = self.work.reference.lookup(groups, leaf) if self.work.reference else None
+        pairs = pair_batch(
+            batch, groups, leaf, found.mask, reference, collision_logprobs=found.collision
+        )
+        with torch.enable_grad():
+            outcome = self.work.loss(pairs)
+            self._check(outcome, len(pairs.chosen))
+            total = outcome.losses.sum() / batch.pairs
+        if not torch.isfinite(total):
+            raise RunError(_not_finite(self.state.global_step + 1, groups))
+        slopes = (
+            torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
+        )
+        if slopes is None:
+            name = type(self.work.loss).__name__
+            raise RunError(
+                f"loss {name} does not depend on batch.logprobs, so nothing can be learned."
+            )
+        if figures is None:
+            return torch.zeros_like(slopes)
+        figures.add("loss", outcome.losses)
+        pair_figures(figures, pairs, outcome, self.work.objectives)
+        return slopes * self.processes.averaging
+
+    def _check(self, outcome: PairLosses, pairs: int) -> None:
+        for name, values in {"losses": outcome.losses, **outcome.metrics}.items():
+            if values.shape != (pairs,):
                 raise RunError(
-                    f"loss {name} does not depend on batch.logprobs, so nothing can be learned."
+                    f"loss {type(self.work.loss).__name__} returned {name!r} of shape "
+                    f"{tuple(values.shape)}; it must be one value a pair: ({pairs},)."
                 )
-            self.accelerator.backward(loss)
-            total += loss.detach()
-            pairs = sum(len(group.chosen) for group in groups)
-            for name, values in {**outcome.metrics, **lengths}.items():
-                sums[name] = sums.get(name, 0.0) + float(values.detach().double().sum())
-            done += pairs
-            self._report(done)
-        self._metrics = {name: value / batch.pairs for name, value in sums.items()}
-        self._metrics["pairs"] = float(batch.pairs)
-        return total
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the metrics of the step, and notes gradients that are 0 or not finite."""
@@ -157,29 +246,13 @@ class PreferenceTrainer(Trainer):
                 logger.warning("gradient norm is %s at step %d", norm, self.state.global_step)
         super().log(logs, start_time)
 
-    def _losses(
-        self, model: Any, batch: OptimizerBatch, groups: Sequence[EncodedGroup]
-    ) -> tuple[PairLosses, dict[str, torch.Tensor]]:
-        with self.work.context():
-            logprobs, mask = group_logprobs(model, groups, self.work.pad_id)
-        reference = self.work.reference.lookup(groups, logprobs) if self.work.reference else None
-        pairs = pair_batch(batch, groups, logprobs, mask, reference)
-        outcome = self.work.loss(pairs)
-        for name, values in {"losses": outcome.losses, **outcome.metrics}.items():
-            if values.shape != pairs.chosen.shape:
-                raise RunError(
-                    f"loss {type(self.work.loss).__name__} returned {name!r} of shape "
-                    f"{tuple(values.shape)}; it must be one value a pair: ({len(pairs.chosen)},)."
-                )
-        sums = pairs.sums.detach()
-        return outcome, {
-            "lengths/chosen": pairs.lengths[pairs.chosen],
-            "lengths/rejected": pairs.lengths[pairs.rejected],
-            "logps/chosen": sums[pairs.chosen],
-            "logps/rejected": sums[pairs.rejected],
-        }
+    @property
+    def _model(self) -> Any:
+        return self.model
 
     def _report(self, pairs: int) -> None:
+        if not self.processes.is_main:
+            return
         step = self.state.global_step
         self.work.on_progress(
             TrainProgress(
@@ -195,12 +268,19 @@ class PreferenceTrainer(Trainer):
     def _stop(self, rng: list[torch.Tensor]) -> None:
         """Keeps the state after the last finished step, as if this step had not begun."""
         step = self.state.global_step
-        model: Any = self.model
+        model = self._model
         model.zero_grad()
         _set_rng_state(rng)
         if step > 0 and not is_complete(Path(str(self.args.output_dir)) / f"checkpoint-{step}"):
             self._save_checkpoint(model, trial=None)
         raise TrainingStopped(step, len(self.work.batches))
+
+    def whole_state(self) -> dict[str, Any] | None:
+        """All trained weights, where no process holds them all; None where each does."""
+        if not self.processes.sharded:
+            return None
+        state: dict[str, Any] = self.accelerator.get_state_dict(self.model_wrapped)
+        return state
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
@@ -239,8 +319,19 @@ def _save_points(work: Workload) -> frozenset[int]:
     return frozenset(s for s in steps if work.batches[s].epoch != work.batches[s - 1].epoch)
 
 
-def _split(groups: Sequence[EncodedGroup], size: int) -> list[Sequence[EncodedGroup]]:
-    return [groups[start : start + size] for start in range(0, len(groups), size)]
+def _merged(pieces: Sequence[ResponseLogprobs]) -> ResponseLogprobs:
+    """The responses of all pieces, one after another."""
+
+    def rows(tables: Sequence[torch.Tensor]) -> torch.Tensor:
+        separate = [row for table in tables for row in table]
+        return torch.nn.utils.rnn.pad_sequence(separate, batch_first=True)
+
+    squares = [piece.collision for piece in pieces if piece.collision is not None]
+    return ResponseLogprobs(
+        rows([piece.logprobs for piece in pieces]),
+        rows([piece.mask for piece in pieces]),
+        rows(squares) if squares else None,
+    )
 
 
 def _only(examples: list[dict[str, OptimizerBatch]]) -> dict[str, OptimizerBatch]:

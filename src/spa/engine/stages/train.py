@@ -147,6 +147,7 @@ def _train(
                 settings=context.recipe.train,
                 loss=cast("Loss", create(section)),
                 output_dir=folder,
+                reference_dir=context.store,
                 seed=context.recipe.seed,
                 on_progress=progress,
                 should_stop=context.interrupt.asked,
@@ -157,4 +158,9 @@ def _train(
 
 def _details(result: TrainResult) -> dict[str, Any]:
     last = dict(result.history[-1]) if result.history else {}
-    return {"steps": result.steps, "warnings": list(result.warnings), "last_step": last}
+    return {
+        "steps": result.steps,
+        "layout": result.layout,
+        "warnings": list(result.warnings),
+        "last_step": last,
+    }

@@ -1,0 +1,190 @@
+"""Which layouts give a model's own log-probabilities: what its config says, then a trial.
+
+Packing is exact only if nothing but the attention looks at other tokens, and if the attention
+heeds the mask and the positions it is given. A layout that is not exact is never used: training
+falls back to one row a response, and the log says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+
+from spa.training.attention import Kernel
+from spa.training.encoding import EncodedGroup
+from spa.training.forward import Forward, forwarding
+from spa.training.layout import Part, whole
+from spa.training.unwrapping import forward_parameters, unwrapped
+
+__all__ = ["Packing", "choose_forward", "packing_obstacle"]
+
+logger = logging.getLogger(__name__)
+
+Packing = Literal["auto", "segments", "flex", "dense", "none"]
+
+_ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
+_TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3}
+_ROUGH = 0.25  # nats; of bfloat16, whose rounding differs between layouts
+
+
+def choose_forward(
+    model: Any,
+    *,
+    pad_id: int,
+    longest: int,
+    dtype: torch.dtype,
+    packing: Packing = "auto",
+    context: Callable[[], AbstractContextManager[object]],
+) -> Forward:
+    """The fastest way to run the model that gives its own log-probabilities.
+
+    Args:
+        model: The model, with or without a PEFT adapter.
+        pad_id: Any valid token id.
+        longest: Tokens of the longest prompt with one response.
+        dtype: What forward passes compute in.
+        packing: ``"auto"``, a kernel to insist on, or ``"none"``.
+        context: The context of a forward pass.
+    """
+    plain = unwrapped(model)
+    device = next(plain.parameters()).device
+    implementation = str(plain.config._attn_implementation or "sdpa")
+    tolerance = _TOLERANCE.get(dtype, _ROUGH)
+    trial = _Trial(model, context, tolerance)
+    chunked = trial.passes(Forward(pad_id, None, True, implementation))
+    if not chunked:
+        logger.warning(
+            "%s changes its logits in a way that is not known here: all logits are computed and "
+            "kept, so training needs more memory than with other models",
+            type(plain).__name__,
+        )
+    fallback = Forward(pad_id, None, chunked, implementation)
+    if packing == "none":
+        return fallback
+    reason = packing_obstacle(plain, longest)
+    if reason is None:
+        for kernel in _kernels(packing, device):
+            forward = Forward(pad_id, kernel, chunked, implementation)
+            if trial.passes(forward):
+                logger.info("each prompt is packed with its responses (%s)", kernel)
+                return forward
+        reason = "a trial gave other log-probabilities than the model's own"
+    logger.warning("prompts are not shared between responses: %s", reason)
+    return fallback
+
+
+def packing_obstacle(model: Any, longest: int) -> str | None:
+    """Why packing is known not to be exact for a model; None if nothing is known.
+
+    Args:
+        model: The causal language model itself.
+        longest: Tokens of the longest prompt with one response.
+    """
+    config = model.config.get_text_config()
+    if getattr(model.config, "is_encoder_decoder", False):
+        return "the model has an encoder"
+    if "position_ids" not in forward_parameters(model):
+        return "the model takes no positions"
+    layers = set(getattr(config, "layer_types", None) or ())
+    if other := sorted(layers - _ATTENTION_LAYERS):
+        return f"the model has layers that are no attention ({', '.join(other)})"
+    if getattr(model, "_is_stateful", False):
+        return "the model is recurrent"
+    for name, applies in (
+        ("sliding_window", _slides(config, layers)),
+        ("attention_chunk_size", "chunked_attention" in layers),
+    ):
+        window = getattr(config, name, None)
+        if applies and window is not None and window < longest:
+            return f"{name} is {window}, shorter than the longest sequence of {longest} tokens"
+    return None
+
+
+def _slides(config: Any, layers: set[str]) -> bool:
+    if layers:
+        return "sliding_attention" in layers
+    return bool(getattr(config, "use_sliding_window", True))
+
+
+def _kernels(packing: Packing, device: torch.device) -> Sequence[Kernel]:
+    if packing in ("segments", "flex", "dense"):
+        return (packing,)
+    return ("flex", "segments", "dense") if device.type == "cuda" else ("segments", "dense")
+
+
+class _Trial:
+    """Compares a `Forward` with plain calls of the model, on a few made-up tokens."""
+
+    def __init__(
+        self, model: Any, context: Callable[[], AbstractContextManager[object]], tolerance: float
+    ) -> None:
+        self.model, self.context, self.tolerance = model, context, tolerance
+        size = unwrapped(model).get_input_embeddings().num_embeddings
+        self.parts = whole([_made_up(7, (3, 4), size), _made_up(3, (2, 1, 5), size)])
+        self.expected = self._run(self._plain)
+
+    def passes(self, forward: Forward) -> bool:
+        """Whether the log-probabilities are the model's own; an error counts as no."""
+
+        def run() -> list[torch.Tensor]:
+            with forwarding(self.model, forward):
+                found = forward(self.model, self.parts)
+            lengths = found.mask.sum(-1).long().tolist()
+            return [row[:n] for row, n in zip(found.logprobs, lengths, strict=True)]
+
+        try:
+            found = self._run(run)
+        except Exception as error:  # models raise whatever they like at inputs they do not expect
+            logger.debug("kernel %s does not run: %s", forward.kernel, error, exc_info=True)
+            return False
+        worst = max((a - b).abs().max().item() for a, b in zip(found, self.expected, strict=True))
+        return worst <= self.tolerance
+
+    def _run(self, compute: Callable[[], list[torch.Tensor]]) -> list[torch.Tensor]:
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.context():
+                return [row.float().cpu() for row in compute()]
+        finally:
+            self.model.train(was_training)
+
+    def _plain(self) -> list[torch.Tensor]:
+        device = next(self.model.parameters()).device
+        rows = []
+        for prompt, response in _pairs(self.parts):
+            ids = torch.tensor([prompt + response], device=device)
+            logits = self.model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
+            rows.append(
+                logits.float().log_softmax(-1).gather(-1, ids[0, len(prompt) :, None])[:, 0]
+            )
+        return rows
+
+
+def _pairs(parts: Sequence[Part]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    return [(part.group.prompt, response) for part in parts for response in part.responses]
+
+
+def _made_up(prompt: int, responses: tuple[int, ...], vocabulary: int) -> EncodedGroup:
+    """A group of tokens spread over the vocabulary."""
+    numbers = iter(range(1, 1 + prompt + sum(responses)))
+
+    def tokens(count: int) -> tuple[int, ...]:
+        return tuple(next(numbers) * 7919 % vocabulary for _ in range(count))
+
+    rows = len(responses)
+    return EncodedGroup(
+        prompt_id="trial",
+        prompt=tokens(prompt),
+        responses=tuple(tokens(length) for length in responses),
+        response_ids=tuple(map(str, range(rows))),
+        scores=((0.0,),) * rows,
+        chosen=(),
+        rejected=(),
+        gap_sum=(),
+        gap_l1=(),
+    )
