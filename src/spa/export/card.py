@@ -21,7 +21,13 @@ from spa.export.run import StoredRun
 __all__ = ["dataset_card"]
 
 HERE = "path/of/this/folder"
-SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
+SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
 WHY = {
     EMPTY_RESPONSE: "a response has no text, or white space alone",
     PROMPT_GONE: "the prompt is not in the store any more",
@@ -66,7 +72,7 @@ def dataset_card(data: PairData, form: PairFormat) -> str:
 
 def _front_matter(data: PairData, form: PairFormat) -> str:
     count = len(data.pairs)
-    size = next((name for limit, name in SIZES if count < limit), "n>1M")
+    size = next((name for limit, name in SIZES if count < limit), "10M<n<100M")
     tags = ["self-priority-alignment", "preference", "dpo", "synthetic", *form.tags]
     # JSON is YAML, and quotes whatever a name may hold.
     return f"""---
