@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from spa.types import RequestFailure
 
-__all__ = ["PluginError", "Problem", "RecipeError", "RequestError", "RunError", "SpaError"]
+__all__ = [
+    "PluginError",
+    "Problem",
+    "RecipeError",
+    "RequestError",
+    "RunError",
+    "SpaError",
+    "UsageError",
+]
 
 
 class SpaError(Exception):
@@ -62,6 +70,12 @@ class RecipeError(SpaError):
 
 class PluginError(SpaError):
     """A component that is needed is unknown, ambiguous, incompatible or failed to load."""
+
+    exit_code = 2
+
+
+class UsageError(SpaError):
+    """A command was given what it cannot take."""
 
     exit_code = 2
 

@@ -1,26 +1,21 @@
-"""``spa export``: turns what a run trained into a form that other programs load."""
+"""``spa export``: turns what a run made into a form that other programs load."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spa.errors import SpaError
-
 if TYPE_CHECKING:
-    from spa.models.spec import ModelSpec
+    from spa.export.folder import Exported
+    from spa.export.run import StoredRun
+    from spa.types import JsonValue
 
 __all__ = ["export"]
 
-
-class _UsageError(SpaError):
-    exit_code = 2
+MERGED = "merged"
 
 
 def export(
@@ -31,84 +26,86 @@ def export(
         Path, typer.Option("--output", "-o", help="Folder to write; must not exist, or be empty.")
     ],
     format: Annotated[
-        str, typer.Option("--format", "-f", help="What to write. Valid: merged.")
-    ] = "merged",
+        str,
+        typer.Option(
+            "--format", "-f", help="What to write. Valid: llamafactory, merged, parquet, trl."
+        ),
+    ] = MERGED,
+    only: Annotated[
+        int | None,
+        typer.Option("--round", help="Pairs of this round only. Default: of all.", metavar="N"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON record on stdout instead of text.")
+    ] = False,
 ) -> None:
     """Writes a run's result in a form that other programs load.
 
     merged: the model with its adapter merged in, loadable with plain transformers.
+    trl, llamafactory: the preference pairs, for these trainers.
+    parquet: the preference pairs with all that is known of them, token ids included.
     """
-    writers: dict[str, Callable[[Path, Mapping[str, Any], Path], None]] = {"merged": _merged}
-    if format not in writers:
-        raise _UsageError(f"unknown format {format!r}. Valid: {', '.join(sorted(writers))}.")
-    manifest = _manifest(run)
-    output = Path(os.path.abspath(output))  # noqa: PTH100  # keeps links as the user wrote them
-    writers[format](run, manifest, output)
-    typer.echo(f"Model:   {output}")
-    typer.echo(f"Load:    transformers.AutoModelForCausalLM.from_pretrained({str(output)!r})")
+    # Here and below, so that `spa --help` imports neither torch nor transformers.
+    from spa.errors import UsageError
+    from spa.export.folder import PAIR_FORMATS, export_pairs
+    from spa.export.run import open_run
 
-
-def _merged(run: Path, manifest: Mapping[str, Any], output: Path) -> None:
-    # Here, so that `spa --help` imports neither torch nor transformers.
-    from spa.training.merge import merge_adapter
-    from spa.training.saving import write_folder
-
-    trained = _trained(run, manifest)
-    if output.resolve().is_relative_to(trained.resolve()):
-        raise SpaError(f"{output} lies inside {trained}, which is copied. Choose another folder.")
-    if (trained / "adapter_config.json").is_file():
-        merge_adapter(_base(manifest, run), trained, output)
-        return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise SpaError(f"{output} exists and is not empty. Choose another folder, or delete it.")
-    write_folder(output, lambda folder: _copy(trained, folder))
-
-
-def _copy(source: Path, target: Path) -> None:
-    try:
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    except shutil.Error as error:
-        # Its own text is a list of tuples, one a file.
-        raise OSError(str(error.args[0][0][2])) from error
-
-
-def _manifest(run: Path) -> Mapping[str, Any]:
-    path = run / "run.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _UsageError(
-            f"{run} is no run folder: it holds no run.json. Runs lie in runs/NAME."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise SpaError(f"{path} cannot be read: {error}") from error
-    if not isinstance(manifest, dict):
-        raise SpaError(f"{path} is not a run manifest.")
-    return manifest
-
-
-def _trained(run: Path, manifest: Mapping[str, Any]) -> Path:
-    """The folder of the adapter, or of the model where all weights were trained."""
-    named = (manifest.get("outputs") or {}).get("path")
-    if not named:
-        raise SpaError(
-            f"{run} has no trained adapter: it did not get through the stage train. "
-            "Finish it first."
+    if format not in {MERGED, *PAIR_FORMATS}:
+        valid = ", ".join(sorted({MERGED, *PAIR_FORMATS}))
+        raise UsageError(f"unknown format {format!r}. Valid: {valid}.")
+    if format == MERGED and only is not None:
+        raise UsageError(
+            "--round chooses among preference pairs, but the format merged writes a model. Leave "
+            f"--round out, or give --format {' or '.join(sorted(PAIR_FORMATS))}."
         )
-    path = Path(os.path.normpath(run / str(named)))
-    if not path.is_dir():
-        raise SpaError(f"{run}: its adapter {path} is gone. Run the recipe again to train it anew.")
-    return path
+    stored = open_run(run)
+    output = Path(os.path.abspath(output))  # noqa: PTH100  # keeps links as the user wrote them
+    if format == MERGED:
+        _merged(stored, output, as_json=as_json)
+        return
+    exported = export_pairs(stored, output, PAIR_FORMATS[format], only)
+    _say_pairs(exported, output, format, as_json=as_json)
 
 
-def _base(manifest: Mapping[str, Any], run: Path) -> ModelSpec:
-    from spa.models.spec import ModelSpec
-    from spa.recipe.validation import TRUST_VARIABLE
+def _merged(stored: StoredRun, output: Path, *, as_json: bool) -> None:
+    from spa.cli.console import print_json
+    from spa.export.merged import export_merged
 
-    section = (manifest.get("recipe") or {}).get("model") or {}
-    if "path" not in section:
-        raise SpaError(f"{run}/run.json does not say which model was trained (recipe.model.path).")
-    # A run folder may come from a stranger, as a recipe may.
-    trusted = {"trust_remote_code"} if os.environ.get(TRUST_VARIABLE) == "1" else set()
-    known = {"path", "dtype", "device"} | trusted
-    return ModelSpec(**{key: value for key, value in section.items() if key in known})
+    export_merged(stored, output)
+    load = f"transformers.AutoModelForCausalLM.from_pretrained({str(output)!r})"
+    if as_json:
+        print_json({**_record(stored, output, MERGED), "load": load})
+        return
+    typer.echo(f"Model:   {output}")
+    typer.echo(f"Load:    {load}")
+
+
+def _say_pairs(exported: Exported, output: Path, format: str, *, as_json: bool) -> None:
+    from spa.cli.console import print_json, printable
+
+    data = exported.data
+    left_out = dict(sorted(data.left_out.items()))
+    if as_json:
+        print_json(
+            {
+                **_record(data.run, output, format),
+                "rounds": list(data.rounds),
+                "made": data.total,
+                "written": len(data.pairs),
+                "left_out": left_out,
+                "load": exported.load,
+            }
+        )
+        return
+    of = f"{len(data.pairs)} of {data.total}"
+    rounds = "round" if len(data.rounds) == 1 else "rounds"
+    typer.echo(f"Pairs:   {of}, {rounds} {', '.join(map(str, data.rounds))}")
+    if left_out:
+        lost = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        typer.echo(f"Skipped: {lost}")
+    typer.echo(f"Card:    {output / 'README.md'}")
+    typer.echo(printable(f"Load:    {exported.load}"))
+
+
+def _record(stored: StoredRun, output: Path, format: str) -> dict[str, JsonValue]:
+    return {"kind": "export", "run": stored.name, "format": format, "folder": str(output)}

@@ -7,9 +7,10 @@ from row to row, become JSON text.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -19,6 +20,10 @@ from spa.types import JsonValue
 __all__ = ["from_arrow", "schema_of", "to_arrow"]
 
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+# Token ids are by far the most of what is stored: lists of them are passed on as they are.
+_PLAIN = frozenset([*_SCALARS, tuple[int, ...], tuple[float, ...], tuple[str, ...]])
+# Finding out the types of a dataclass's fields takes longer than reading a row.
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
 
 
 def schema_of(row_type: type) -> pa.Schema:
@@ -27,14 +32,14 @@ def schema_of(row_type: type) -> pa.Schema:
     Raises:
         TypeError: If a field has a type that rows do not use.
     """
-    hints = get_type_hints(row_type)
+    hints = _hints(row_type)
     return pa.schema([(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(row_type)])
 
 
 def to_arrow(value: Any, hint: Any) -> Any:
     """Prepares a JSON-like value of type ``hint`` for Arrow: free-form mappings become text."""
-    if value is None:
-        return None
+    if value is None or hint in _PLAIN:
+        return value
     hint = _without_none(hint)
     origin = get_origin(hint)
     if _is_free_form(hint):
@@ -44,15 +49,15 @@ def to_arrow(value: Any, hint: Any) -> Any:
     if origin is Mapping:
         return [(key, to_arrow(item, get_args(hint)[1])) for key, item in value.items()]
     if dataclasses.is_dataclass(hint):
-        hints = get_type_hints(hint)
+        hints = _hints(hint)
         return {name: to_arrow(value[name], hints[name]) for name in hints}
     return value
 
 
 def from_arrow(value: Any, hint: Any) -> Any:
     """The inverse of `to_arrow`, on what ``to_pylist`` gives."""
-    if value is None:
-        return None
+    if value is None or hint in _PLAIN:
+        return value
     hint = _without_none(hint)
     origin = get_origin(hint)
     if _is_free_form(hint):
@@ -62,7 +67,7 @@ def from_arrow(value: Any, hint: Any) -> Any:
     if origin is Mapping:
         return {key: from_arrow(item, get_args(hint)[1]) for key, item in value}
     if dataclasses.is_dataclass(hint):
-        hints = get_type_hints(hint)
+        hints = _hints(hint)
         return {name: from_arrow(value[name], hints[name]) for name in hints}
     return value
 
@@ -91,6 +96,6 @@ def _arrow_type(hint: Any) -> pa.DataType:
     if origin is Mapping:
         return pa.map_(pa.string(), _arrow_type(get_args(hint)[1]))
     if dataclasses.is_dataclass(hint):
-        hints = get_type_hints(hint)
+        hints = _hints(hint)
         return pa.struct([(name, _arrow_type(each)) for name, each in hints.items()])
     raise TypeError(f"rows cannot hold a field of type {hint}")
