@@ -20,7 +20,6 @@ from spa.training.forward import Forward, forwarding
 from spa.training.layout import whole
 from spa.training.policy import _checkpoint_activations
 
-
 KERNELS = ["segments", "dense", None]
 
 

@@ -25,7 +25,6 @@ from spa.training.micro_batches import Budget
 from spa.training.trainer import PreferenceTrainer, Workload
 from spa.types import Objective
 
-
 OBJECTIVES = (Objective("safety", ""), Objective("help", ""))
 
 

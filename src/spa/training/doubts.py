@@ -46,8 +46,8 @@ def history_doubts(history: History, unchanged: bool) -> list[str]:
     if fall > COLLAPSE:
         doubts.append(
             f"chosen responses lost {fall:.1f} nats a token in log-probability: the model "
-            "unlearned them with the rejected ones. Lower train.learning_rate or train.epochs, or use a loss "
-            "with a likelihood term (cpo, orpo)"
+            "unlearned them with the rejected ones. Lower train.learning_rate or train.epochs, or "
+            "use a loss with a likelihood term (cpo, orpo)"
         )
     return doubts
 
