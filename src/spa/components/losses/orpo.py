@@ -38,13 +38,11 @@ def log_odds(averages: torch.Tensor) -> torch.Tensor:
 
 
 def _log_one_minus_exp(logs: torch.Tensor) -> torch.Tensor:
-    """``log(1 - exp(x))`` for x below 0, without cancellation on either side of ``-log 2``.
-
-    Each branch gets harmless values where the other one counts: `torch.where` multiplies the
-    gradient of the branch not taken by 0, and 0 times infinity is NaN.
-    """
+    """``log(1 - exp(x))`` for x below 0, without cancellation on either side of ``-log 2``."""
     half = -math.log(2)
-    near_zero = torch.log(-torch.expm1(logs.clamp(min=half)))
+    near_zero = torch.log(-torch.expm1(logs))
+    # `torch.where` multiplies the gradient of the branch not taken by 0, and where exp(x) rounds
+    # to 1, as it may just below 0 on some devices, that would be 0 times infinity.
     far = torch.log1p(-torch.exp(logs.clamp(max=half)))
     return torch.where(logs > half, near_zero, far)
 

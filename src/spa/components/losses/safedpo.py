@@ -2,9 +2,9 @@
 
 Formula: Kim et al., SafeDPO (arXiv 2505.20065), equations 11 and 12. Each response has an indicator
 h, 1 where it is unsafe. A pair whose chosen response alone is unsafe is turned round; a pair with
-two unsafe responses is left out; the rest is DPO, with the margin less ``(h(y-) - h(y)) delta``
-(delta is 10 in the paper's experiments). We know of no code by the authors, and took the formula
-and the rule for pairs from a port that names these equations.
+two unsafe responses is left out; the rest is DPO, with the margin less ``(h(y-) - h(y)) delta``.
+The authors published no code that we know of. The equations, the rule for pairs and the default of
+delta were read in a port by others that names them, not in the paper itself.
 
 Where this differs: the paper's data sets come with the indicator, here it is a score below a
 threshold. A pair that is left out has loss 0 and still counts in the number of pairs that the
@@ -55,12 +55,12 @@ class SafeDpoLoss:
         unsafe_R = batch.scores[:, config.objective] < config.threshold
         turn_P = unsafe_R[batch.chosen] & ~unsafe_R[batch.rejected]
         batch = turned(batch, turn_P)
-        unsafe_chosen_P, unsafe_rejected_P = unsafe_R[batch.chosen], unsafe_R[batch.rejected]
         rewards_R = config.beta * log_ratios(batch)
         chosen_P, rejected_P = rewards_R[batch.chosen], rewards_R[batch.rejected]
+        indicator_R = unsafe_R.to(rewards_R.dtype)
+        offset_P = config.delta * (indicator_R[batch.rejected] - indicator_R[batch.chosen])
         # After turning, an unsafe chosen response means that both are, and that pair is left out.
-        kept_P = (~unsafe_chosen_P).to(rewards_R.dtype)
-        offset_P = config.delta * unsafe_rejected_P.to(rewards_R.dtype) * kept_P
+        kept_P = 1 - indicator_R[batch.chosen]
         metrics = {
             **reward_metrics(chosen_P, rejected_P),
             "safety/turned": turn_P.to(rewards_R.dtype),
