@@ -327,6 +327,30 @@ def test_a_name_cannot_be_taken_from_another_recipe(recipe: Load, tmp_path: Path
     assert str(caught.value).endswith("tiny.yaml). Choose another --name, or move the folder away.")
 
 
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{}", "it is no manifest, as it does not say its recipe"),
+        ("[]", "it is no manifest, as it does not say its recipe"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_says_what_to_do(
+    recipe: Load, tmp_path: Path, asked: list[int], content: str, cause: str
+) -> None:
+    file = tmp_path / "runs" / "mine" / "run.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(RunError) as caught:
+        run(recipe(), tmp_path, name="mine")
+    assert str(caught.value) == (
+        f"{file} cannot be read: {cause}. Choose another --name, or move the folder away; what the "
+        "stages made lies in the store and is found again."
+    )
+    assert file.read_text(encoding="utf-8") == content
+    assert asked == []
+
+
 def test_a_finished_manifest_stays_until_the_run_is_finished_again(
     recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
