@@ -86,6 +86,20 @@ def test_dry_run_lists_the_stages_and_runs_nothing(capsys: Captured) -> None:
 
 
 @pytest.mark.usefixtures("recipe_file")
+def test_the_next_command_leaves_out_the_same_plugins(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPA_PLUGINS", "")  # restored afterwards: -P writes it
+    before = ["-P", "none", "-P", "no:spa-rubric"]
+    assert main([*before, "run", "tiny.yaml", "--dry-run", "--name", "a b"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "Next: spa -P none -P no:spa-rubric run tiny.yaml --name 'a b'\n"
+    )
+    assert main([*before, "validate", "tiny.yaml"]) == 0
+    assert capsys.readouterr().out.endswith("Next: spa -P none -P no:spa-rubric run tiny.yaml\n")
+
+
+@pytest.mark.usefixtures("recipe_file")
 def test_no_pair_left_shows_the_funnel_and_advice(capsys: Captured) -> None:
     assert main(["run", "tiny.yaml", "--set", "pairs.margin=1000"]) == 1
     said = capsys.readouterr()
