@@ -15,7 +15,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "300")
     console.out.cache_clear()
 
 
@@ -46,10 +46,12 @@ def test_unscored_responses_are_told_with_their_reasons(capsys: Captured) -> Non
     stages = [
         stage("judge", unscored={"unparsable": 2, "low_label_mass": 1}),
         stage("judge-refined", unscored={}),
+        stage("judge-answers-base", unscored={"unparsable": 4}),
     ]
     assert printed(capsys, stages=stages)[:-3] == [
-        "Note: stage judge left 3 of 21 responses unscored (1 low_label_mass, 2 unparsable). They "
-        "are in no pair, and a missing score is in no mean."
+        "Note: responses without a score: 3 of 21 in judge (1 low_label_mass, 2 unparsable), 4 of "
+        "21 in judge-answers-base (4 unparsable). They are in no pair, and a missing score is in "
+        "no mean."
     ]
 
 

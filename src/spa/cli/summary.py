@@ -125,7 +125,11 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
                 f"a judge of {_millions(parameters)} carries little signal. "
                 "These scores show that the pipeline works, not that the model got better."
             )
-    yield from filter(None, map(_unscored, manifest["stages"]))
+    if left_out := list(filter(None, map(_unscored, manifest["stages"]))):
+        yield (
+            f"responses without a score: {', '.join(left_out)}. They are in no pair, and a missing "
+            "score is in no mean."
+        )
     if manifest["recipe"]["evaluate"] and not manifest["metrics"]:
         yield "no prompt is held out, so nothing was evaluated. Set prompts.split.heldout."
     yield from manifest["outputs"].get("warnings", ())
@@ -137,15 +141,12 @@ def _millions(parameters: int) -> str:
 
 
 def _unscored(stage: Mapping[str, Any]) -> str:
-    """What a reader must know of a judging stage that left responses unscored."""
+    """How many responses a judging stage left without a score, and why; empty for none."""
     reasons: Mapping[str, int] = stage["details"].get("unscored", {})
     if not reasons:
         return ""
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return (
-        f"stage {stage['name']} left {sum(reasons.values())} of {stage['rows']} responses unscored "
-        f"({why}). They are in no pair, and a missing score is in no mean."
-    )
+    return f"{sum(reasons.values())} of {stage['rows']} in {stage['name']} ({why})"
 
 
 def _table(title: str) -> Table:
