@@ -112,6 +112,15 @@ def test_no_pair_left_shows_the_funnel_and_advice(capsys: Captured) -> None:
     )
 
 
+@pytest.mark.usefixtures("recipe_file")
+def test_json_says_why_a_run_failed(capsys: Captured) -> None:
+    assert main(["run", "tiny.yaml", "--json", "--set", "generate.max_tokens=5000"]) == 1
+    said = capsys.readouterr()
+    last = json.loads(said.out.splitlines()[-1])
+    assert (last["kind"], last["details"]["status"]) == ("run_failed", "failed")
+    assert said.err.endswith(f"{last['details']['error']}\n")
+
+
 def test_mistakes_are_one_message_and_no_traceback(recipe_file: Path, capsys: Captured) -> None:
     Path("runs").write_text("in the way")
     assert main(["run", "tiny.yaml"]) == 1

@@ -210,6 +210,16 @@ def test_weights_that_may_not_be_read(
     )
 
 
+@pytest.mark.parametrize("device", ["cuba", "cuda:77", "meta:x"])
+def test_a_device_that_is_not_there(device: str, folder: Path) -> None:
+    with pytest.raises(SpaError) as caught:
+        load_model(ModelSpec(str(folder), device=device))
+    said = str(caught.value)
+    assert said.startswith(f"device {device!r} cannot be used here: ")
+    assert said.endswith(". Set device to auto, which takes the first accelerator or the CPU.")
+    assert "\n" not in said
+
+
 def test_pointers_of_git_lfs_are_named(folder: Path, tmp_path: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")

@@ -30,7 +30,7 @@ from spa.models.identity import parameter_count
 from spa.plugins.catalogue import load_catalogue
 from spa.plugins.provenance import plugin_records
 from spa.recipe import Recipe
-from spa.types import Prompt, RunEvent, Scored
+from spa.types import JsonValue, Prompt, RunEvent, Scored
 
 __all__ = ["default_run_name", "planned_stages", "run_recipe"]
 
@@ -108,7 +108,8 @@ def run_recipe(
         if isinstance(error, NothingToTrainOn):
             run.funnels.append([asdict(step) for step in error.steps])
         run.failed(error)
-        listen(RunEvent("run_failed", context.name, details={"status": "failed"}))
+        details: dict[str, JsonValue] = {"status": "failed", "error": str(error)}
+        listen(RunEvent("run_failed", context.name, details=details))
         raise
     finally:
         context.models.close()
