@@ -85,7 +85,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 def test_no_module_is_long() -> None:
     lengths = {relative(p): len(p.read_text(encoding="utf-8").splitlines()) for p in MODULES}
     assert {name: lines for name, lines in lengths.items() if lines > 500} == {}
-    assert median(lengths.values()) < 120
+    assert median(lengths.values()) < 100
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

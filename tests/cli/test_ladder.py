@@ -64,6 +64,17 @@ def test_the_live_table_shows_every_stage_and_what_was_under_way(screen: io.Stri
         assert text in last
 
 
+def test_unscored_responses_are_shown_whether_judged_now_or_before(screen: io.StringIO) -> None:
+    unscored = {"low_label_mass": 1200, "missing": 34}
+    with Ladder(["sample"]) as ladder:
+        ladder(event("stage_finished", 9, 9, seconds=1.0, cached=False, unscored=unscored))
+        assert ladder.rungs["sample"].note == "1,234 unscored"
+        ladder(event("stage_finished", 9, 9, seconds=1.0, cached=True, unscored=unscored))
+        assert ladder.rungs["sample"].note == "from the store, 1,234 unscored"
+        ladder(event("stage_finished", 9, 9, seconds=1.0, cached=True, unscored={}))
+        assert ladder.rungs["sample"].note == "from the store"
+
+
 def test_training_shows_step_and_loss(screen: io.StringIO) -> None:
     with Ladder(["train"]) as ladder:
         ladder(RunEvent("stage_started", "run", "train", 0, 8))

@@ -86,6 +86,20 @@ def test_dry_run_lists_the_stages_and_runs_nothing(capsys: Captured) -> None:
 
 
 @pytest.mark.usefixtures("recipe_file")
+def test_the_next_command_leaves_out_the_same_plugins(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPA_PLUGINS", "")  # restored afterwards: -P writes it
+    before = ["-P", "none", "-P", "no:spa-rubric"]
+    assert main([*before, "run", "tiny.yaml", "--dry-run", "--name", "a b"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "Next: spa -P none -P no:spa-rubric run tiny.yaml --name 'a b'\n"
+    )
+    assert main([*before, "validate", "tiny.yaml"]) == 0
+    assert capsys.readouterr().out.endswith("Next: spa -P none -P no:spa-rubric run tiny.yaml\n")
+
+
+@pytest.mark.usefixtures("recipe_file")
 def test_no_pair_left_shows_the_funnel_and_advice(capsys: Captured) -> None:
     assert main(["run", "tiny.yaml", "--set", "pairs.margin=1000"]) == 1
     said = capsys.readouterr()
@@ -98,6 +112,15 @@ def test_no_pair_left_shows_the_funnel_and_advice(capsys: Captured) -> None:
     )
 
 
+@pytest.mark.usefixtures("recipe_file")
+def test_json_says_why_a_run_failed(capsys: Captured) -> None:
+    assert main(["run", "tiny.yaml", "--json", "--set", "generate.max_tokens=5000"]) == 1
+    said = capsys.readouterr()
+    last = json.loads(said.out.splitlines()[-1])
+    assert (last["kind"], last["details"]["status"]) == ("run_failed", "failed")
+    assert said.err.endswith(f"{last['details']['error']}\n")
+
+
 def test_mistakes_are_one_message_and_no_traceback(recipe_file: Path, capsys: Captured) -> None:
     Path("runs").write_text("in the way")
     assert main(["run", "tiny.yaml"]) == 1
@@ -105,13 +128,6 @@ def test_mistakes_are_one_message_and_no_traceback(recipe_file: Path, capsys: Ca
     assert capsys.readouterr().err == (
         f"runs/{name}: a file is in the way of a folder. Move it, or choose another --runs-dir.\n"
     )
-
-
-@pytest.mark.usefixtures("recipe_file")
-def test_an_empty_prompt_file(capsys: Captured) -> None:
-    Path("prompts.jsonl").write_text("")
-    assert main(["run", "tiny.yaml"]) == 1
-    assert "prompts.jsonl" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("recipe_file")

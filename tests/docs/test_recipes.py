@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spa.errors import RecipeError
 from spa.plugins.catalogue import build_catalogue
 from spa.recipe import load_recipe
 
@@ -25,6 +26,19 @@ SHOWN = [
 def test_recipes_are_shown() -> None:
     pages = [parameter.values[0].name for parameter in SHOWN]
     assert pages == ["README.md", "getting-started.md", "recipe.md", "recipe.md"]
+
+
+def test_the_mistake_in_the_readme_is_reported_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (recipe,) = (text for text in FENCE.findall(readme) if "model:" in text)
+    wrong = recipe.replace("{use: constitution}", "{use: constitution, temprature: 0}")
+    monkeypatch.chdir(tmp_path)
+    Path("my-recipe.yaml").write_text(wrong, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("my-recipe.yaml", catalogue=build_catalogue("none"))
+    assert f"$ spa validate my-recipe.yaml\n{caught.value}\n" in readme
 
 
 @pytest.mark.parametrize(("page", "text"), SHOWN)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spa.engine import files
 from spa.engine.files import disk_errors, write_json
 from spa.errors import RunError
 
@@ -42,6 +43,19 @@ def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
     with pytest.raises(RunError, match="a file is in the way of a folder"):
         write_json(tmp_path / "runs" / "run.json", {})
+
+
+def test_what_did_not_fit_on_the_disk_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(temporary: Path, final: Path) -> None:
+        assert temporary.is_file()
+        raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+
+    monkeypatch.setattr(files, "publish", full)
+    with pytest.raises(RunError, match="the disk is full"):
+        write_json(tmp_path / "run.json", {"a": 1})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_old_content_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

@@ -320,11 +320,62 @@ def test_rows_on_which_components_break_stay_in_every_denominator(
     assert {metric["missing"] for metric in manifest["metrics"]} == {1}
 
 
+def test_responses_without_a_score_are_counted_under_their_reason(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spa.components.judges.constitution import ConstitutionJudge
+    from spa.types import Score
+
+    judged = ConstitutionJudge.score
+
+    def leaves_some_out(self: Any, prompt: Any, response: Any, objectives: Any) -> Any:
+        scores = yield from judged(self, prompt, response, objectives)
+        if response.id.endswith("/s0"):
+            return {**scores, "helpfulness": Score(None, "unparsable")}
+        return {} if response.id.endswith("/r") and prompt.id == "p0" else scores
+
+    monkeypatch.setattr(ConstitutionJudge, "score", leaves_some_out)
+    manifest, events = run(recipe(["prompts.split=null"]), tmp_path)
+    unscored = {
+        stage["name"]: stage["details"]["unscored"]
+        for stage in manifest["stages"]
+        if "unscored" in stage["details"]
+    }
+    assert unscored == {"judge": {"unparsable": 10}, "judge-refined": {"missing": 1}}
+    told = {e.stage: e.details.get("unscored") for e in events if e.kind == "stage_finished"}
+    assert told["judge"] == {"unparsable": 10}
+    assert manifest["funnels"][0][2]["lost"] == {"refined_unscored": 1}
+
+
 def test_a_name_cannot_be_taken_from_another_recipe(recipe: Load, tmp_path: Path) -> None:
     run(recipe(), tmp_path, name="mine")
     with pytest.raises(RunError) as caught:
         run(recipe(["seed=1"]), tmp_path, name="mine")
     assert str(caught.value).endswith("tiny.yaml). Choose another --name, or move the folder away.")
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{}", "it is no manifest, as it does not say its recipe"),
+        ("[]", "it is no manifest, as it does not say its recipe"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_says_what_to_do(
+    recipe: Load, tmp_path: Path, asked: list[int], content: str, cause: str
+) -> None:
+    file = tmp_path / "runs" / "mine" / "run.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(RunError) as caught:
+        run(recipe(), tmp_path, name="mine")
+    assert str(caught.value) == (
+        f"{file} cannot be read: {cause}. Choose another --name, or move the folder away; what the "
+        "stages made lies in the store and is found again."
+    )
+    assert file.read_text(encoding="utf-8") == content
+    assert asked == []
 
 
 def test_a_finished_manifest_stays_until_the_run_is_finished_again(

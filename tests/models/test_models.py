@@ -190,6 +190,36 @@ def test_files_that_cannot_be_read_are_no_traceback(folder: Path) -> None:
         load_tokenizer(ModelSpec(str(folder)))
 
 
+@pytest.mark.parametrize("read", [parameter_count, fingerprint])
+def test_weights_that_may_not_be_read(
+    read: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, opened = folder / "model.safetensors", Path.open
+
+    def refuse(self: Path, *args: Any, **settings: Any) -> Any:
+        if self == weights:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **settings)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SpaError) as caught:
+        read(ModelSpec(str(folder)))
+    assert str(caught.value) == (
+        f"{weights} cannot be read: Permission denied. Make it readable, or give the path of "
+        "another model."
+    )
+
+
+@pytest.mark.parametrize("device", ["cuba", "cuda:77", "meta:x"])
+def test_a_device_that_is_not_there(device: str, folder: Path) -> None:
+    with pytest.raises(SpaError) as caught:
+        load_model(ModelSpec(str(folder), device=device))
+    said = str(caught.value)
+    assert said.startswith(f"device {device!r} cannot be used here: ")
+    assert said.endswith(". Set device to auto, which takes the first accelerator or the CPU.")
+    assert "\n" not in said
+
+
 def test_pointers_of_git_lfs_are_named(folder: Path, tmp_path: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")

@@ -41,6 +41,15 @@ def test_recipe_loads_and_has_prompts_for_training_and_evaluation(name: str) -> 
 
 
 @needs_model
+@needs_rubric
+@pytest.mark.parametrize("loss", ["spa", "simpo", "dpo", "sft", "slic"])
+def test_the_learning_check_takes_every_loss_as_it_is(loss: str) -> None:
+    recipe = load_recipe(RECIPES / "learning-check.yaml", swaps=[f"loss={loss}"])
+    assert recipe.loss.name == loss
+    assert recipe.pairs == load_recipe(RECIPES / "learning-check.yaml").pairs
+
+
+@needs_model
 def test_quickstart_lists_its_stages(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

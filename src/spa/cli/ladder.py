@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -158,8 +158,16 @@ def _update(rung: Rung, event: RunEvent) -> None:
         rung.state = "cached" if event.details.get("cached") else "done"
         seconds = event.details.get("seconds")
         rung.seconds = float(seconds) if isinstance(seconds, (int, float)) else None
-        if rung.state == "cached":
-            rung.note = "from the store"
+        notes = [*(["from the store"] if rung.state == "cached" else []), *_unscored(event)]
+        rung.note = ", ".join(notes) or rung.note
+
+
+def _unscored(event: RunEvent) -> list[str]:
+    """What a judging stage says of responses without a score: ``["3 unscored"]``, or nothing."""
+    reasons = event.details.get("unscored")
+    counts = reasons.values() if isinstance(reasons, Mapping) else ()
+    total = sum(count for count in counts if isinstance(count, int))
+    return [f"{total:,} unscored"] if total else []
 
 
 def _rows(rung: Rung) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from spa.cli.ladder import Ladder
     from spa.recipe import Recipe
     from spa.types import RunEvent
@@ -20,6 +17,7 @@ __all__ = ["run"]
 
 
 def run(
+    context: typer.Context,
     recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
     sets: Annotated[
         list[str] | None,
@@ -56,10 +54,12 @@ def run(
     What is already in the store is not done again, so the same command goes on with a run that was
     interrupted.
     """
+    from spa.cli.again import command_line
     from spa.recipe import load_recipe
 
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
-    again = _again(recipe, sets or [], swaps or [], runs_dir, name)
+    place = _place(runs_dir, name)
+    again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
     if dry_run:
         _show_plan(loaded, again, as_json=as_json)
         return
@@ -138,20 +138,10 @@ def _check_name(name: str | None) -> None:
         )
 
 
-def _again(
-    recipe: Path, sets: Sequence[str], swaps: Sequence[str], runs_dir: Path, name: str | None
-) -> str:
-    """The command line that goes on with this run."""
-    words = ["spa", "run", str(recipe)]
-    for swap in swaps:
-        words += ["--swap", swap]
-    for value in sets:
-        words += ["--set", value]
-    if runs_dir != Path("runs"):
-        words += ["--runs-dir", str(runs_dir)]
-    if name is not None:
-        words += ["--name", name]
-    return shlex.join(words)
+def _place(runs_dir: Path, name: str | None) -> list[str]:
+    """The options that say where the run lies."""
+    where = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
+    return where if name is None else [*where, "--name", name]
 
 
 def _quiet_libraries() -> None:

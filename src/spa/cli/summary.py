@@ -30,14 +30,14 @@ def print_summary(folder: Path, manifest: Mapping[str, Any]) -> None:
     kind = manifest["outputs"]["kind"]
     path = os.path.normpath(folder / manifest["outputs"]["path"])
     out().print(
-        f"\n{'Adapter' if kind == 'adapter' else 'Model'}: {path}",
+        f"\n{'Adapter: ' if kind == 'adapter' else 'Model:   '}{path}",
         soft_wrap=True,
     )
     out().print(f"Run:     {folder / 'run.json'}", soft_wrap=True)
     merged = shlex.join(
         ["spa", "export", str(folder), "--format", "merged", "--output", "merged-model"]
     )
-    out().print(f"Next:    {merged}" if kind == "adapter" else "", soft_wrap=True)
+    out().print(f"Next:    {merged}", soft_wrap=True)
 
 
 def print_funnel(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> None:
@@ -122,12 +122,31 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
         parameters = manifest.get("policy_parameters")
         if parameters is not None and parameters < SMALL_MODEL:
             yield (
-                f"a judge of {parameters / 1e6:,.0f} million parameters carries little signal. "
+                f"a judge of {_millions(parameters)} carries little signal. "
                 "These scores show that the pipeline works, not that the model got better."
             )
+    if left_out := list(filter(None, map(_unscored, manifest["stages"]))):
+        yield (
+            f"responses without a score: {', '.join(left_out)}. They are in no pair, and a missing "
+            "score is in no mean."
+        )
     if manifest["recipe"]["evaluate"] and not manifest["metrics"]:
         yield "no prompt is held out, so nothing was evaluated. Set prompts.split.heldout."
     yield from manifest["outputs"].get("warnings", ())
+
+
+def _millions(parameters: int) -> str:
+    millions = round(parameters / 1e6)
+    return f"{millions:,} million parameters" if millions else "less than a million parameters"
+
+
+def _unscored(stage: Mapping[str, Any]) -> str:
+    """How many responses a judging stage left without a score, and why; empty for none."""
+    reasons: Mapping[str, int] = stage["details"].get("unscored", {})
+    if not reasons:
+        return ""
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{sum(reasons.values())} of {stage['rows']} in {stage['name']} ({why})"
 
 
 def _table(title: str) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ __all__ = ["validate"]
 
 
 def validate(
+    context: typer.Context,
     recipes: Annotated[list[Path], typer.Argument(help="Recipe files.", metavar="RECIPE...")],
     sets: Annotated[
         list[str] | None,
@@ -39,6 +39,7 @@ def validate(
 
     Every mistake is reported, with its place. No model is loaded.
     """
+    from spa.cli.again import command_line
     from spa.cli.console import json_text, printable
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
@@ -63,11 +64,12 @@ def validate(
     elif failed:
         count = sum(len(record.get("problems", ())) for record in records)
         mistakes = "1 problem" if count == 1 else f"{count} problems"
-        again = _command("validate", failed, sets, swaps)
+        again = command_line(context, "validate", failed, sets, swaps)
         said = f"{mistakes}. Nothing was run. Once mended, check again with: {again}"
         typer.echo(printable(said), err=True)
     else:
-        typer.echo(printable(f"Next: {_command('run', recipes[:1], sets, swaps)}"))
+        again = command_line(context, "run", recipes[:1], sets, swaps)
+        typer.echo(printable(f"Next: {again}"))
     if failed:
         raise typer.Exit(2)
 
@@ -91,13 +93,3 @@ def _summary(recipe: Recipe) -> str:
         f"{recipe.name}: {order}; model {recipe.model.name}, judge {recipe.judge.name}, "
         f"denoise {denoise}, loss {recipe.loss.name}, {rounds}"
     )
-
-
-def _command(name: str, paths: list[Path], sets: list[str], swaps: list[str]) -> str:
-    """The command line to type next, with the same overrides."""
-    words = ["spa", name, *map(str, paths)]
-    for swap in swaps:
-        words += ["--swap", swap]
-    for value in sets:
-        words += ["--set", value]
-    return shlex.join(words)

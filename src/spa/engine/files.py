@@ -6,14 +6,14 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from spa.errors import RunError
 from spa.jsonable import finite
 
-__all__ = ["disk_errors", "publish", "write_json"]
+__all__ = ["disk_errors", "publish", "unfinished", "write_json"]
 
 
 @contextmanager
@@ -27,6 +27,20 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(_explain(error, path)) from error
+
+
+@contextmanager
+def unfinished(final: Path) -> Iterator[Path]:
+    """A name to write a file under before it is published; whatever goes wrong, it is gone after.
+
+    A file that did not fit would only keep a full disk full.
+    """
+    temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+    finally:
+        with suppress(OSError):  # what went wrong before is the error to show
+            temporary.unlink(missing_ok=True)
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -47,8 +61,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     Raises:
         RunError: If the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path):
+    with disk_errors(path), unfinished(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         temporary.write_text(text, encoding="utf-8")

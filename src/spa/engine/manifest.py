@@ -7,6 +7,7 @@ environment.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 from spa import __version__
 
-__all__ = ["git_state", "hardware", "versions"]
+__all__ = ["git_state", "hardware", "read_manifest", "versions"]
 
 _PACKAGES = (
     "torch",
@@ -28,6 +29,22 @@ _PACKAGES = (
     "pyarrow",
     "numpy",
 )
+_NEEDED = ("recipe", "recipe_file", "status")
+
+
+def read_manifest(file: Path) -> dict[str, Any]:
+    """What a ``run.json`` says.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not a manifest.
+    """
+    content = json.loads(file.read_text(encoding="utf-8"))
+    missing = [key for key in _NEEDED if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(f"it is no manifest, as it does not say its {missing[0]}")
+    manifest: dict[str, Any] = content
+    return manifest
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from spa.engine.context import RunContext
 from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
 from spa.engine.keys import stage_key
-from spa.engine.manifest import git_state, hardware, versions
+from spa.engine.manifest import git_state, hardware, read_manifest, versions
 from spa.engine.models import ModelPool, Policy
 from spa.engine.outcome import NothingToTrainOn, RunResult
 from spa.engine.rounds import make_pairs
@@ -30,7 +30,7 @@ from spa.models.identity import parameter_count
 from spa.plugins.catalogue import load_catalogue
 from spa.plugins.provenance import plugin_records
 from spa.recipe import Recipe
-from spa.types import Prompt, RunEvent, Scored
+from spa.types import JsonValue, Prompt, RunEvent, Scored
 
 __all__ = ["default_run_name", "planned_stages", "run_recipe"]
 
@@ -108,7 +108,8 @@ def run_recipe(
         if isinstance(error, NothingToTrainOn):
             run.funnels.append([asdict(step) for step in error.steps])
         run.failed(error)
-        listen(RunEvent("run_failed", context.name, details={"status": "failed"}))
+        details: dict[str, JsonValue] = {"status": "failed", "error": str(error)}
+        listen(RunEvent("run_failed", context.name, details=details))
         raise
     finally:
         context.models.close()
@@ -135,12 +136,18 @@ class _Run:
         """Makes sure that the folder is this recipe's.
 
         Raises:
-            RunError: If it holds a run of another recipe.
+            RunError: If it holds a run of another recipe, or a manifest that cannot be read.
         """
         file = self.folder / "run.json"
         if not file.is_file():
             return
-        before = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            before = read_manifest(file)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{file} cannot be read: {error}. Choose another --name, or move the folder away; "
+                "what the stages made lies in the store and is found again."
+            ) from error
         if before["recipe"] != json.loads(json.dumps(self.context.recipe.resolved())):
             raise RunError(
                 f"{self.folder} holds a run of another recipe ({before['recipe_file']}). "

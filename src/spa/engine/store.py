@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from spa.engine.arrow import from_arrow, schema_of, to_arrow
-from spa.engine.files import disk_errors, publish, write_json
+from spa.engine.files import disk_errors, publish, unfinished, write_json
 from spa.engine.lines import LineFile
 from spa.types import RequestFailure
 
@@ -167,8 +166,7 @@ class RowWriter(Generic[R]):
 
         schema = schema_of(self.folder.row_type)
         final = self.folder.path / "data.parquet"
-        temporary = final.with_name(f"data.parquet.{os.getpid()}.tmp")
-        with disk_errors(final):
+        with disk_errors(final), unfinished(final) as temporary:
             with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
                 for start in range(0, len(rows), CHUNK):
                     chunk = [to_arrow(r, self.folder.row_type) for r in rows[start : start + CHUNK]]

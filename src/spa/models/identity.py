@@ -39,12 +39,15 @@ def folder_fingerprint(folder: Path) -> str:
     """Hash over names and contents of the files of a model or adapter folder.
 
     Raises:
-        SpaError: If the folder holds none.
+        SpaError: If the folder holds none, or one may not be read.
     """
     files = sorted(f for f in folder.glob("*") if f.is_file() and f.suffix in _SUFFIXES)
     if not files:
         raise SpaError(f"{folder} holds no model or adapter files.")
-    lines = "\n".join(f"{file.name} {file_sha256(file)}" for file in files)
+    try:
+        lines = "\n".join(f"{file.name} {file_sha256(file)}" for file in files)
+    except OSError as error:
+        raise SpaError(_unreadable(error, folder)) from error
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -52,7 +55,7 @@ def parameter_count(spec: ModelSpec) -> int | None:
     """Number of parameters, read off the headers of a local folder's weights; None for others.
 
     Raises:
-        SpaError: If a file of weights is damaged.
+        SpaError: If a file of weights is damaged or may not be read.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -61,12 +64,23 @@ def parameter_count(spec: ModelSpec) -> int | None:
     count = 0
     for file in sorted(local_path(spec.path).glob("*.safetensors")):
         try:
+            with file.open("rb"):  # safetensors says "no such file" where it may not read one
+                pass
             with safe_open(file, framework="numpy") as weights:
                 names = list(weights.keys())
                 count += sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
+        except OSError as error:
+            raise SpaError(_unreadable(error, file)) from error
         except SafetensorError as error:
             raise SpaError(f"{file} cannot be read as safetensors: {error}. {LFS_HINT}") from error
     return count or None
+
+
+def _unreadable(error: OSError, path: Path) -> str:
+    return (
+        f"{error.filename or path} cannot be read: {error.strerror or error}. Make it readable, or "
+        "give the path of another model."
+    )
 
 
 def _hub_commit(name: str) -> str:

@@ -85,13 +85,14 @@ def load_model(spec: ModelSpec) -> PreTrainedModel:
     """Loads the model in evaluation mode on its device; ``spec.adapter`` is not applied.
 
     Raises:
-        SpaError: If the files are missing or unreadable.
+        SpaError: If the files are missing or unreadable, or this machine has no such device.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
     source = model_source(spec.path)
     transformers_logging.disable_progress_bar()
+    device = _usable_device(spec)
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             source,
@@ -101,7 +102,7 @@ def load_model(spec: ModelSpec) -> PreTrainedModel:
         )
     except _UNREADABLE as error:
         raise _unreadable("model", spec, error) from error
-    model.to(pick_device(spec))  # type: ignore[arg-type]  # a decorator hides its signature
+    model.to(device)  # type: ignore[arg-type]  # a decorator hides its signature
     model.eval()
     return model
 
@@ -146,6 +147,23 @@ def check_adapter(folder: str | Path) -> None:
             "that folder, and adapters are read as safetensors only. Is the path right? "
             "An adapter in another format must be saved anew with safe_serialization=True."
         )
+
+
+def _usable_device(spec: ModelSpec) -> torch.device:
+    """The device of a spec, made sure that this machine has it."""
+    import torch
+
+    try:
+        device = pick_device(spec)
+        torch.empty(0, device=device)
+    # A torch that was built without the device asserts; others raise errors of their own.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise SpaError(
+            f"device {spec.device!r} cannot be used here: {first}. Set device to auto, which takes "
+            "the first accelerator or the CPU."
+        ) from error
+    return device
 
 
 def _unreadable(what: str, spec: ModelSpec, error: Exception) -> SpaError:

@@ -15,7 +15,7 @@ from spa.engine.keys import stage_key
 from spa.engine.store import RowWriter, StageFolder
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
-from spa.types import RequestFailure
+from spa.types import JsonValue, RequestFailure
 
 __all__ = ["Stage", "StageRows", "run_stage"]
 
@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 TELL_EVERY = 0.2  # seconds between progress events
 SHORT_KEY = 16
+_ASKED = ("asked", "replayed", "prompt_tokens", "new_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Stage(Generic[T, R]):
         backend: The model that its components ask; None if they cannot ask.
         settings: What else changes its results.
         seed_name: Stages of the same seed name draw the same random numbers for the same job.
+        figures: What events and the manifest say of its rows, besides how many there are.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Stage(Generic[T, R]):
     backend: ComponentSpec | None = None
     settings: Mapping[str, Any] | None = None
     seed_name: str = ""
+    figures: Callable[[Sequence[R]], Mapping[str, JsonValue]] = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
         _run(context, stage, folder, key)
     info = folder.info()
     rows = tuple(folder.read())
+    figures = stage.figures(rows)
     seconds = time.monotonic() - started
     context.tell(
         "stage_finished",
@@ -88,7 +92,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
         done=int(info["jobs"]),
         total=int(info["jobs"]),
         failed=int(info["failed"]),
-        details={"cached": cached, "seconds": seconds, "rows": len(rows)},
+        details={"cached": cached, "seconds": seconds, "rows": len(rows), **figures},
     )
     context.stages.append(
         StageRecord(
@@ -102,9 +106,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
             failure_reasons=info["failure_reasons"],
             seconds=seconds,
             components=tuple(context.record(spec) for spec in stage.components),
-            details={
-                name: info[name] for name in ("asked", "replayed", "prompt_tokens", "new_tokens")
-            },
+            details={**{name: info[name] for name in _ASKED}, **figures},
         )
     )
     return StageRows(key, rows, folder.failures())

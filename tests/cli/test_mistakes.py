@@ -1,0 +1,178 @@
+"""What people get wrong, as it is typed: the whole message on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import json
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spa.cli import console, main
+from spa.engine.pipeline import default_run_name
+from spa.plugins import catalogue, scanning
+from spa.recipe import load_recipe
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe_file: Path) -> Iterator[None]:
+    """In a folder with ``tiny.yaml``, and with plugins from that folder alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPA_PLUGINS", raising=False)
+    monkeypatch.setattr(scanning, "distributions", lambda: distributions(path=[str(tmp_path)]))
+    for cached in (catalogue._cached, console.out, console.err):
+        cached.cache_clear()
+    yield
+    catalogue._cached.cache_clear()
+
+
+def add(lines: str) -> None:
+    """Appends to the recipe, which has 16 lines."""
+    with Path("tiny.yaml").open("a", encoding="utf-8") as file:
+        file.write(lines)
+
+
+def failure(capsys: Captured, *options: str, code: int) -> str:
+    """What ``spa run tiny.yaml`` says in the end, without log lines and what stands above them."""
+    assert main(["run", "tiny.yaml", *options]) == code
+    lines = capsys.readouterr().err.splitlines(keepends=True)
+    logged = [number for number, line in enumerate(lines) if line[2:3] == ":" == line[5:6]]
+    return "".join(lines[logged[-1] + 1 if logged else 0 :])
+
+
+def test_unknown_key(capsys: Captured) -> None:
+    add("traim: {}\n")
+    assert failure(capsys, code=2) == (
+        "tiny.yaml:17:1  traim: unknown key. Did you mean 'train'?\n"
+    )
+
+
+def test_wrong_type(capsys: Captured) -> None:
+    add("iterations: two\n")
+    assert failure(capsys, code=2) == (
+        "tiny.yaml:17:13  iterations: expected a whole number, got 'two'\n"
+    )
+
+
+def test_duplicate_key(capsys: Captured) -> None:
+    add("loss: {use: dpo}\n")
+    assert failure(capsys, code=2) == (
+        "tiny.yaml:17:1  loss: duplicate key, already on line 13. Keep one of them\n"
+    )
+
+
+def test_unknown_component(capsys: Captured) -> None:
+    assert failure(capsys, "--swap", "refine=self-refin", code=2) == (
+        "--swap refine=self-refin  refine.use: unknown refiner 'self-refin'. "
+        "Did you mean 'self-refine'? Valid names: self-refine.\n"
+    )
+
+
+def test_a_plugin_that_fails_to_import_is_named_where_it_is_needed(
+    capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "spa_broken-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: spa-broken\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[spa.plugins]\nbroken = spa_broken\n")
+    (tmp_path / "spa_broken.py").write_text("import nothing_like_this\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    assert failure(capsys, "--swap", "refine=better", code=2) == (
+        "--swap refine=better  refine.use: unknown refiner 'better'. Valid names: self-refine. "
+        "plugin 'broken' (spa-broken 0.1) failed to load: ModuleNotFoundError: "
+        f"No module named 'nothing_like_this' (at {tmp_path}/spa_broken.py:1).\n"
+    )
+    assert main(["run", "tiny.yaml", "--dry-run"]) == 0
+
+
+def test_missing_recipe(capsys: Captured) -> None:
+    assert main(["run", "tinny.yaml"]) == 2
+    assert capsys.readouterr().err == (
+        "tinny.yaml  no such file. Recipes in that folder: tiny.yaml\n"
+    )
+
+
+def test_missing_prompt_file(capsys: Captured, tmp_path: Path) -> None:
+    Path("prompts.jsonl").unlink()
+    assert failure(capsys, code=1) == (
+        f"prompt file {tmp_path}/prompts.jsonl does not exist. Paths in a recipe are relative to "
+        "the recipe file: correct prompts.path.\n"
+    )
+
+
+def test_empty_prompt_file(capsys: Captured, tmp_path: Path) -> None:
+    Path("prompts.jsonl").write_text("")
+    assert failure(capsys, code=1) == (
+        f"prompt file {tmp_path}/prompts.jsonl holds no prompts: it is empty. Add at least one "
+        "row.\n"
+    )
+
+
+def test_prompts_longer_than_the_context(capsys: Captured) -> None:
+    prompts = [json.dumps({"id": f"p{i}", "prompt": "x" * 2000}) for i in range(2)]
+    Path("prompts.jsonl").write_text("\n".join(prompts))
+    assert failure(capsys, "--set", "prompts.split=null", code=1) == (
+        "stage sample: none of 2 rows could be done. The first, p0: the prompt has 2,003 tokens "
+        "and 8 are to be generated, but the model's context is 1,536. Shorten the prompt or lower "
+        "max_tokens. (too_long)\n"
+    )
+
+
+def test_too_few_samples_for_informativeness(capsys: Captured) -> None:
+    options = ("--swap", "denoise=informativeness", "--set", "generate.n=2")
+    assert failure(capsys, *options, code=2) == (
+        "--swap denoise=informativeness  denoise.0: needs at least 3 samples a prompt for 2 "
+        "objectives, and the generator makes 2: with fewer, the determinant of the covariance of "
+        "their scores says nothing or is always 0, and every group would be dropped. Set "
+        "generate.n to 3 or more, or remove this denoiser\n"
+    )
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk without room."""
+
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_full_disk(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def open_on_full_disk(self: Path, mode: str = "r", *rest: Any, **settings: Any) -> Any:
+        if self.name == "part-00000.jsonl" and mode == "ab":
+            return FullDisk(self, "ab")
+        return opened(self, mode, *rest, **settings)
+
+    monkeypatch.setattr(Path, "open", open_on_full_disk)
+    said = failure(capsys, code=1)
+    (part,) = Path("runs", "store").glob("prompts-*/part-00000.jsonl")
+    assert said == (
+        f"{part}: the disk is full. Free some space, or point --runs-dir at another disk, and run "
+        "the same command again: rows that were finished are kept.\n"
+    )
+
+
+def test_no_permission_to_write(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, recipe_file: Path
+) -> None:
+    made = Path.mkdir
+    name = default_run_name(load_recipe(recipe_file))
+
+    def mkdir(self: Path, *rest: Any, **settings: Any) -> None:
+        if self.is_relative_to("runs"):  # as chmod would do, which does not bind root
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        made(self, *rest, **settings)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert failure(capsys, code=1) == (
+        f"runs/{name}: no permission to write. Make the folder writable, or choose another with "
+        "--runs-dir.\n"
+    )
