@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from spa.fields import ComponentConfig, NotInKey
+from spa.fields import ComponentConfig, NotInKey, RecipePath
 
 __all__ = [
     "AnswerConfig",
@@ -26,6 +26,7 @@ LORA_LEARNING_RATE = 2e-4
 FULL_LEARNING_RATE = 1e-6
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _MEMORY = NotInKey("changes memory and speed only")
+_PROCESSES = NotInKey("changes speed only, up to rounding")
 
 
 def _is_name(value: str) -> str:
@@ -190,6 +191,18 @@ class TrainConfig(ComponentConfig):
     max_grad_norm: float = Field(
         default=1.0, gt=0, description="Gradients longer than this are scaled down to it."
     )
+    processes: Annotated[int | None, _PROCESSES] = Field(
+        default=None,
+        ge=1,
+        description="Processes that train together on this machine, on an accelerator each or on "
+        "the CPU. Null: one, or as many as the file in accelerate says. Changes speed, not the "
+        "result.",
+    )
+    accelerate: Annotated[RecipePath | None, _PROCESSES] = Field(
+        default=None,
+        description="Configuration file of accelerate, for FSDP2, DeepSpeed or several machines. "
+        "Null: every process holds the whole model.",
+    )
     gradient_checkpointing: Annotated[bool, _MEMORY] = Field(
         default=False,
         description="Compute activations twice to store fewer of them. Changes memory and speed.",
@@ -207,6 +220,11 @@ class TrainConfig(ComponentConfig):
         lt=2**32,
         description="Seed of adapter weights and data order. Null: the recipe's seed.",
     )
+
+    @property
+    def in_processes(self) -> bool:
+        """Whether training runs in processes of its own."""
+        return self.accelerate is not None or (self.processes or 1) > 1
 
 
 class AnswerConfig(ComponentConfig):

@@ -105,4 +105,8 @@ def is_complete(checkpoint: Path) -> bool:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return (checkpoint / "optimizer.pt").is_file()
+    # A plain one; DeepSpeed's, which writes "latest" last; FSDP's, whole or sharded.
+    return any(
+        next(checkpoint.glob(name), None) is not None
+        for name in ("optimizer.pt", "latest", "optimizer.bin", "optimizer_*")
+    )

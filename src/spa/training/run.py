@@ -25,6 +25,7 @@ from spa.training.failures import readable_failures
 from spa.training.fit import fit
 from spa.training.groups import TrainingGroup
 from spa.training.job import Job, Observe, ShouldStop
+from spa.training.launch import LossSource, fit_in_processes
 from spa.training.outcome import TrainResult
 from spa.types import Objective
 
@@ -46,6 +47,7 @@ def train(
     on_progress: Observe,
     should_stop: ShouldStop,
     reference_dir: Path | None = None,
+    loss_source: LossSource | None = None,
 ) -> TrainResult:
     """Trains the policy on preference pairs.
 
@@ -62,6 +64,7 @@ def train(
         should_stop: Asked before every micro-batch; True stops before the next one.
         reference_dir: Where reference log-probabilities are kept, shared by trainings that start
             from the same model with the same responses; None: in ``output_dir``.
+        loss_source: Where other processes find the loss; needed if ``settings`` asks for several.
 
     Raises:
         TrainingStopped: If ``should_stop`` said so. Call again to go on.
@@ -89,7 +92,12 @@ def train(
     if marker.is_file():
         return TrainResult.from_json(marker.read_text(encoding="utf-8"), output_dir)
     with readable_failures(output_dir):
-        result = fit(job, on_progress, should_stop)
+        if settings.in_processes:
+            if loss_source is None:
+                raise RunError("training in several processes needs a loss of a plugin")
+            result = fit_in_processes(job, loss_source, on_progress, should_stop)
+        else:
+            result = fit(job, on_progress, should_stop)
         temporary = marker.with_suffix(".partial")
         temporary.write_text(result.to_json(output_dir), encoding="utf-8")
         temporary.replace(marker)

@@ -115,6 +115,7 @@ def _train(
     folder: Path,
 ) -> TrainResult:
     from spa.training.groups import TrainingGroup
+    from spa.training.launch import LossSource
     from spa.training.outcome import TrainingStopped
     from spa.training.run import train
 
@@ -148,6 +149,10 @@ def _train(
                 loss=cast("Loss", create(section)),
                 output_dir=folder,
                 reference_dir=context.store,
+                loss_source=LossSource(
+                    section.registered.qualified,
+                    section.config.model_dump(mode="json", by_alias=True),
+                ),
                 seed=context.recipe.seed,
                 on_progress=progress,
                 should_stop=context.interrupt.asked,

@@ -1,0 +1,177 @@
+"""Trains in several processes: starts them, listens to the first one, and stops them.
+
+The processes are started by PyTorch's or accelerate's launcher, in a session of their own, so that
+a Ctrl-C reaches this process alone, which then asks them to stop after the step under way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spa.errors import RunError
+from spa.training.job import Job, Observe, ShouldStop
+from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
+from spa.training.worker import PREFIX, STARTER, WORKER, error_file, stop_file
+
+__all__ = ["LossSource", "fit_in_processes"]
+
+_GRACE = 20.0  # seconds that processes have to end
+
+
+@dataclass(frozen=True, slots=True)
+class LossSource:
+    """Where another process finds the loss.
+
+    Attributes:
+        name: Qualified name of the component.
+        config: Its settings, as JSON values.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+
+
+def fit_in_processes(
+    job: Job, loss: LossSource, on_progress: Observe, should_stop: ShouldStop
+) -> TrainResult:
+    """Trains as `fit` does, in the processes that ``job.settings`` asks for.
+
+    Args:
+        job: The training.
+        loss: Where the processes find ``job.loss``.
+        on_progress: Called after every micro-batch of the first process.
+        should_stop: Asked now and then; the processes stop after the step under way.
+
+    Raises:
+        TrainingStopped: If ``should_stop`` said so.
+        RunError: If training failed; the processes' own output is kept in a file that it names.
+    """
+    folder = job.output_dir
+    for file in (stop_file(folder), error_file(folder)):
+        file.unlink(missing_ok=True)
+    description = folder / "job.json"
+    facts = {**job.facts(), "loss": {"name": loss.name, "config": dict(loss.config)}}
+    description.write_text(json.dumps(facts), encoding="utf-8")
+    log = folder / "processes.log"
+    try:
+        with _started(_command(job, description), log, job.settings.processes or 1) as process:
+            result = _listen(process, log, job, on_progress, should_stop)
+            process.wait()
+    finally:
+        description.unlink(missing_ok=True)
+        stop_file(folder).unlink(missing_ok=True)
+    if result is None or process.returncode != 0:
+        raise RunError(_failure(folder, log, process.returncode))
+    log.unlink(missing_ok=True)
+    return result
+
+
+def _command(job: Job, description: Path) -> list[str]:
+    """The launcher's command line."""
+    settings = job.settings
+    worker = ["-m", WORKER, str(description)]
+    if settings.accelerate is None:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+        return [sys.executable, *launcher, str(settings.processes), *worker]
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", settings.accelerate]
+    count = [] if settings.processes is None else ["--num_processes", str(settings.processes)]
+    return [sys.executable, *launcher, *count, *worker]
+
+
+@contextmanager
+def _started(command: list[str], log: Path, processes: int) -> Iterator[subprocess.Popen[str]]:
+    """The launcher, ended with all that it started when the context ends early."""
+    environment = {**os.environ, STARTER: str(os.getpid()), **_threads(processes)}
+    with (
+        log.open("w", encoding="utf-8") as errors,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                _end(process)
+
+
+def _threads(processes: int) -> dict[str, str]:
+    """The CPU's cores divided among the processes; launchers give each of them one."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends the session that the launcher leads."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_GRACE)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _listen(
+    process: subprocess.Popen[str],
+    log: Path,
+    job: Job,
+    on_progress: Observe,
+    should_stop: ShouldStop,
+) -> TrainResult | None:
+    """Follows what the first process says until its output ends.
+
+    Raises:
+        TrainingStopped: If it was stopped.
+    """
+    result = None
+    assert process.stdout is not None
+    for line in process.stdout:
+        if should_stop():
+            stop_file(job.output_dir).touch()
+        kind, _, rest = line.removeprefix(PREFIX).partition(" ")
+        if not line.startswith(PREFIX):
+            with log.open("a", encoding="utf-8") as file:
+                file.write(line)
+        elif kind == "progress":
+            on_progress(TrainProgress(**json.loads(rest)))
+        elif kind == "stopped":
+            process.wait()
+            raise TrainingStopped(**json.loads(rest))
+        elif kind == "result":
+            result = TrainResult.from_json(rest, job.output_dir)
+    return result
+
+
+def _failure(folder: Path, log: Path, code: int) -> str:
+    """Why the processes failed: what they said of it, or the end of their output."""
+    try:
+        return error_file(folder).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        pass
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    errors = [line.strip() for line in lines if "Error" in line]
+    said = (errors or lines or ["they said nothing"])[-1]
+    return (
+        f"the processes that train ended with code {code}: {said}\n"
+        f"All that they said is in {log}. Finished steps are kept up to the last checkpoint; "
+        "run again to go on."
+    )

@@ -1,0 +1,159 @@
+"""One of several processes that train: reads its job, and tells the starter how it goes.
+
+Run by a launcher as ``python -m spa.training.worker job.json``. The first process writes lines to
+stdout that begin with `PREFIX`; everything else that any of them says goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+from spa.contracts import Loss
+from spa.errors import SpaError
+from spa.models.spec import ModelSpec
+from spa.training.encoding import EncodedGroup, Encoding
+from spa.training.job import Job
+from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
+from spa.types import Objective
+
+__all__ = ["PREFIX", "STARTER", "WORKER", "carry_out", "error_file", "main", "stop_file"]
+
+WORKER = "spa.training.worker"
+PREFIX = "spa-training "
+STARTER = "SPA_TRAINING_STARTER"
+"""Environment variable that holds the process id of who waits for the result."""
+
+
+def stop_file(folder: Path) -> Path:
+    """The file whose presence asks the processes to stop."""
+    return folder / "stop"
+
+
+def error_file(folder: Path) -> Path:
+    """The file that holds why they failed, where they can tell."""
+    return folder / "error.txt"
+
+
+def main(arguments: list[str]) -> int:
+    """Carries out the job that the only argument names.
+
+    Returns:
+        The exit code.
+    """
+    _quiet()
+    job = _read(Path(arguments[0]))
+    try:
+        result = carry_out(job, speak=_is_first())
+    except TrainingStopped as stopped:
+        _say("stopped", json.dumps({"step": stopped.step, "steps": stopped.steps}))
+        return 0
+    except SpaError as error:
+        error_file(job.output_dir).write_text(str(error), encoding="utf-8")
+        return 1
+    _say("result", json.dumps(json.loads(result.to_json(job.output_dir))))
+    return 0
+
+
+def carry_out(job: Job, *, speak: bool) -> TrainResult:
+    """Trains as one of several processes.
+
+    Args:
+        job: The training.
+        speak: Whether to tell the starter of progress.
+    """
+    from spa.training.failures import readable_failures
+    from spa.training.fit import fit
+
+    stop = stop_file(job.output_dir)
+
+    def should_stop() -> bool:
+        return _is_first() and (stop.exists() or _starter_is_gone())
+
+    def on_progress(progress: TrainProgress) -> None:
+        if speak:
+            _say("progress", json.dumps(asdict(progress)))
+
+    with readable_failures(job.output_dir):
+        return fit(job, on_progress, should_stop)
+
+
+def _read(file: Path) -> Job:
+    from spa.plugins.catalogue import load_catalogue
+    from spa.recipe.sections import TrainConfig
+
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    named = facts["loss"]
+    registered = load_catalogue().resolve("loss", named["name"])
+    config = registered.load_config_class().model_validate(named["config"])
+    encoding = facts["encoding"]
+    return Job(
+        objectives=tuple(Objective(**objective) for objective in facts["objectives"]),
+        model=_placed(ModelSpec(**facts["model"])),
+        settings=TrainConfig.model_validate(facts["settings"]),
+        loss=cast("Loss", registered.load_class()(config)),
+        output_dir=Path(facts["output_dir"]),
+        reference_dir=Path(facts["reference_dir"]),
+        seed=facts["seed"],
+        encoding=Encoding(
+            groups=tuple(_group(group) for group in encoding["groups"]),
+            dropped=encoding["dropped"],
+            retokenised=encoding["retokenised"],
+        ),
+        identity=facts["identity"],
+    )
+
+
+def _group(record: Mapping[str, Any]) -> EncodedGroup:
+    def frozen(value: Any) -> Any:
+        return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+    return EncodedGroup(**{name: frozen(value) for name, value in record.items()})
+
+
+def _placed(spec: ModelSpec) -> ModelSpec:
+    """The model on this process's accelerator."""
+    import torch
+
+    if spec.device == "cpu" or not torch.cuda.is_available():
+        return spec
+    place = int(os.environ.get("LOCAL_RANK", "0"))
+    torch.cuda.set_device(place)
+    return replace(spec, device=f"cuda:{place}")
+
+
+def _starter_is_gone() -> bool:
+    """Whether nobody is left who waits for the result."""
+    starter = os.environ.get(STARTER)
+    if starter is None:
+        return False
+    try:
+        os.kill(int(starter), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say(kind: str, rest: str) -> None:
+    if _is_first():
+        print(f"{PREFIX}{kind} {rest}", flush=True)
+
+
+def _quiet() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
