@@ -20,6 +20,9 @@ from spa.training.launch import LossSource
 from spa.training.outcome import TrainingStopped, TrainResult
 from spa.training.run import train
 
+# peft reads a name that transformers has renamed; spa hides it, plain peft does not.
+pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
+
 LOSSES = {"spa": SpaLoss(SpaConfig(alpha=2.0)), "dpo": DpoLoss(DpoConfig())}
 
 
@@ -78,3 +81,63 @@ def test_two_processes_take_the_same_steps_as_one(run: Any, loss: str) -> None:
     assert two.warnings == ()
     assert seen[-1].step == two.steps - 1
     assert not list((two.path.parent).glob("*.log"))
+
+
+CONFIG = Path(__file__).parents[2] / "recipes" / "accelerate" / "fsdp2-cpu.yaml"
+
+
+@pytest.mark.parametrize("lora", [LoraSettings(r=4), None], ids=["lora", "full"])
+def test_fsdp2_takes_the_same_steps_and_saves_what_others_load(
+    run: Any, spec: ModelSpec, lora: LoraSettings | None
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    alone = run("one", lora=lora)
+    sharded = run("two", lora=lora, processes=2, accelerate=str(CONFIG))
+    same(alone, sharded)
+    if lora is None:
+        AutoModelForCausalLM.from_pretrained(sharded.path)
+    else:
+        base = AutoModelForCausalLM.from_pretrained(spec.path)
+        PeftModel.from_pretrained(base, sharded.path)
+
+
+@pytest.mark.parametrize("accelerate", [None, str(CONFIG)], ids=["replicated", "fsdp2"])
+def test_stopped_training_goes_on_with_the_same_loss_curve(
+    run: Any, accelerate: str | None
+) -> None:
+    settings: dict[str, Any] = {"processes": 2, "accelerate": accelerate, "save_steps": 2}
+    whole = run("whole", **settings)
+    steps: list[int] = []
+    with pytest.raises(TrainingStopped) as stopped:
+        run(
+            "parts",
+            on_progress=lambda progress: steps.append(progress.step),
+            should_stop=lambda: len(steps) > 0 and steps[-1] >= 2,
+            **settings,
+        )
+    assert 2 < stopped.value.step < whole.steps
+    steps.clear()
+    parts = run("parts", on_progress=lambda progress: steps.append(progress.step), **settings)
+    assert steps[0] == stopped.value.step
+    same(whole, parts)
+
+
+def test_what_goes_wrong_in_a_process_is_said_as_in_one(run: Any, make: SimpleNamespace) -> None:
+    items = [make.scored("p/0", [5, 900], (3, 3)), make.scored("p/1", [6], (2, 2))]
+    with pytest.raises(RunError) as error:
+        run("out", groups=[make.group("p", "hi", items)], processes=2)
+    assert str(error.value) == (
+        "response 'p/0' holds token id 900, but the model's ids end at 263: it was made with "
+        "another tokenizer. Sample again with this model."
+    )
+
+
+def test_a_missing_configuration_of_accelerate(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError) as error:
+        run("out", accelerate=str(tmp_path / "fsdp.yaml"))
+    assert str(error.value) == (
+        f"train.accelerate: there is no file {tmp_path / 'fsdp.yaml'}. "
+        "`accelerate config --config_file FILE` writes one."
+    )

@@ -108,21 +108,21 @@ def _finish(
 ) -> TrainResult:
     """Checks what was learned and saves it."""
     processes = trainer.processes
-    if processes.any(not all_finite(policy.model)):
+    state = trainer.whole_state()
+    if processes.any(not all_finite(policy.model, state)):
         raise RunError(
             "training ended with weights that are not finite, so nothing was saved. "
             "Lower train.learning_rate or set train.dtype: float32, and delete "
             f"{job.output_dir} before training again."
         )
     history = _history(trainer.state.log_history, job.batches)
-    changed = processes.any(weights_digest(policy.model) != before)
+    changed = processes.any(weights_digest(policy.model, state) != before)
     warnings = (
         *policy.warnings,
         *history_doubts(history, not changed),
         *data_doubts(job.encoding),
     )
     path = job.output_dir / ("adapter" if policy.kind == "adapter" else "model")
-    state = trainer.whole_state()
     if processes.is_main:
         for warning in warnings:
             logger.warning("%s", warning)

@@ -36,62 +36,73 @@ def response_head(model: Any, chunk_elements: int = CHUNK_ELEMENTS) -> Iterator[
         model: The causal language model itself, without wrappers.
         chunk_elements: Most logits to hold at a time.
     """
-    plain = model.forward
-    own = "forward" in vars(model)
+    head = model.get_output_embeddings()
+    transform = _transform(model.config.get_text_config())
+    size = max(1, chunk_elements // int(model.config.get_text_config().vocab_size))
+    plain, plain_head = model.forward, head.forward
 
-    def forward(
-        *args: Any,
-        predicting: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        collision: bool = False,
-        **inputs: Any,
-    ) -> Any:
-        if predicting is None or labels is None:
-            kept = inputs if labels is None else {**inputs, "labels": labels}
-            return plain(*args, **kept)
+    def forward(*args: Any, predicting: torch.Tensor | None = None, **inputs: Any) -> Any:
+        if predicting is None:
+            return plain(*args, **inputs)
+        if model.base_model is model:
+            raise NotImplementedError("the model does not say which part of it the head reads")
+        labels, collision = inputs.pop("labels"), inputs.pop("collision", False)
         # PEFT passes on arguments that nobody gave.
         given = {name: value for name, value in inputs.items() if value is not None}
         given.pop("return_dict", None)
-        if model.base_model is model:
-            raise NotImplementedError("the model does not say which part of it the head reads")
         hidden = model.base_model(*args, **given).last_hidden_state
-        hidden_ND = hidden.flatten(0, 1)[predicting]
-        return _chunked(model, hidden_ND, labels, collision, chunk_elements)
+        return head(hidden.flatten(0, 1)[predicting], labels=labels, collision=collision)
 
-    model.forward = forward
+    def forward_head(hidden: torch.Tensor, *args: Any, **given: Any) -> Any:
+        # One call of the head for all chunks: a sharded head is gathered once around it.
+        if "labels" not in given:
+            return plain_head(hidden, *args, **given)
+
+        def logits(part: torch.Tensor) -> torch.Tensor:
+            return transform(plain_head(part))
+
+        return _chunked(logits, hidden, size=size, **given)
+
+    with _replaced(model, forward), _replaced(head, forward_head):
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    """Another forward for one module, for a while."""
+    own = vars(module).get("forward")
+    module.forward = forward
     try:
         yield
     finally:
-        if own:
-            model.forward = plain
+        if own is None:
+            del module.forward
         else:
-            del model.forward
+            module.forward = own
 
 
 def _chunked(
-    model: Any, hidden_ND: torch.Tensor, labels_N: torch.Tensor, collision: bool, elements: int
+    logits: Callable[[torch.Tensor], torch.Tensor],
+    hidden_ND: torch.Tensor,
+    *,
+    labels: torch.Tensor,
+    collision: bool,
+    size: int,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(N,) log-probabilities of the labels, and (N,) log collision probabilities where asked."""
-    head = model.get_output_embeddings()
-    transform = _transform(model.config.get_text_config())
-    size = max(1, elements // _vocabulary(model))
+    """(N,) log-probabilities of the (N,) labels, and (N,) log collision probabilities if asked."""
 
-    def one(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = transform(head(hidden))
-        logprobs = token_logprobs(logits, labels)
-        return logprobs, token_collisions(logits) if collision else logprobs.new_empty(0)
+    def one(hidden: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = logits(hidden)
+        logprobs = token_logprobs(found, chosen)
+        return logprobs, token_collisions(found) if collision else logprobs.new_empty(0)
 
-    parts = zip(hidden_ND.split(size), labels_N.split(size), strict=True)
+    parts = zip(hidden_ND.split(size), labels.split(size), strict=True)
     if torch.is_grad_enabled():
         done = [checkpoint(one, h, y, use_reentrant=False) for h, y in parts]
     else:
         done = [one(h, y) for h, y in parts]
     logprobs = torch.cat([part[0] for part in done])
     return logprobs, torch.cat([part[1] for part in done]) if collision else None
-
-
-def _vocabulary(model: Any) -> int:
-    return int(model.config.get_text_config().vocab_size)
 
 
 def _transform(config: Any) -> Transform:

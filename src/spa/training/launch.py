@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,6 +83,11 @@ def _command(job: Job, description: Path) -> list[str]:
     if settings.accelerate is None:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
         return [sys.executable, *launcher, str(settings.processes), *worker]
+    if not Path(settings.accelerate).is_file():
+        raise RunError(
+            f"train.accelerate: there is no file {settings.accelerate}. "
+            "`accelerate config --config_file FILE` writes one."
+        )
     launcher = ["-m", "accelerate.commands.launch", "--config_file", settings.accelerate]
     count = [] if settings.processes is None else ["--num_processes", str(settings.processes)]
     return [sys.executable, *launcher, *count, *worker]
@@ -168,8 +174,9 @@ def _failure(folder: Path, log: Path, code: int) -> str:
     except FileNotFoundError:
         pass
     lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-    errors = [line.strip() for line in lines if "Error" in line]
-    said = (errors or lines or ["they said nothing"])[-1]
+    # The launcher's own traceback, which says nothing of the cause, comes last.
+    errors = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
+    said = re.sub(r"^\[rank\d+\]: ", "", (errors or lines or ["they said nothing"])[-1])
     return (
         f"the processes that train ended with code {code}: {said}\n"
         f"All that they said is in {log}. Finished steps are kept up to the last checkpoint; "

@@ -7,7 +7,7 @@ original model is all that a run of several rounds leaves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,23 +105,32 @@ def disable_dropout(model: torch.nn.Module) -> None:
                 setattr(module, name, 0.0)
 
 
-def weights_digest(model: torch.nn.Module) -> str:
-    """Hash of the trainable weights: of every byte of small tensors, of the start of large ones."""
+def weights_digest(model: torch.nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> str:
+    """Hash of the trainable weights: of every byte of small tensors, of the start of large ones.
+
+    Args:
+        model: The model.
+        state: Its whole weights by name, where it holds only a part of them.
+    """
     digest = hashlib.sha256()
-    for name, parameter in _trainable(model):
+    for name, parameter in _trainable(model, state):
         part = parameter.detach().flatten()[:_DIGEST_ELEMENTS].contiguous().cpu()
         digest.update(name.encode())
         digest.update(part.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
-def all_finite(model: torch.nn.Module) -> bool:
-    """Whether no trainable weight is infinite or not a number."""
-    return all(bool(torch.isfinite(p.detach()).all()) for _, p in _trainable(model))
+def all_finite(model: torch.nn.Module, state: Mapping[str, torch.Tensor] | None = None) -> bool:
+    """Whether no trainable weight is infinite or not a number; see `weights_digest`."""
+    return all(bool(torch.isfinite(p.detach()).all()) for _, p in _trainable(model, state))
 
 
-def _trainable(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+def _trainable(
+    model: torch.nn.Module, state: Mapping[str, torch.Tensor] | None
+) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            yield name, parameter if state is None else state[name]
 
 
 def _new_adapter(model: Any, lora: LoraSettings, base: str, seed: int) -> Any:

@@ -5,6 +5,7 @@ With one process every function here gives back what it was given.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch.distributed.tensor import DTensor
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "shard_on_cpu", "whole_tensors"]
 
 _BUCKET_ELEMENTS = 1 << 24
 """Gradients that are summed in one message: 64 MiB in fp32."""
@@ -108,6 +110,36 @@ class Processes:
         gathered: list[Any] = [None] * self.count
         dist.all_gather_object(gathered, flag)
         return any(gathered)
+
+
+def shard_on_cpu(accelerator: Accelerator) -> bool:
+    """Makes accelerate use FSDP among CPU processes, if its configuration asks for it.
+
+    accelerate reads that configuration on accelerators alone.
+
+    Returns:
+        Whether it does.
+    """
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    state = accelerator.state
+    if not asked or state.distributed_type != DistributedType.MULTI_CPU:
+        return False
+    state.distributed_type = DistributedType.FSDP
+    state.fsdp_plugin = FullyShardedDataParallelPlugin()
+    return True
+
+
+def whole_tensors(state: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A state dict without shards; all processes must call it.
+
+    Gathering a state dict leaves it sharded where the shards lie on CPUs.
+    """
+    if state is None:
+        return None
+    return {
+        name: value.full_tensor() if isinstance(value, DTensor) else value
+        for name, value in state.items()
+    }
 
 
 def _sum(gradients: list[torch.Tensor]) -> None:

@@ -35,7 +35,7 @@ from spa.training.layout import Part
 from spa.training.metrics import Figures, pair_figures
 from spa.training.micro_batches import Budget, MicroBatch, plan_micro_batches, share
 from spa.training.outcome import TrainingStopped, TrainProgress
-from spa.training.processes import Processes
+from spa.training.processes import Processes, shard_on_cpu, whole_tensors
 from spa.training.reference import ReferenceLogprobs
 from spa.types import Objective
 
@@ -96,6 +96,11 @@ class PreferenceTrainer(Trainer):
         """Trains, from a checkpoint where there is one; the model is prepared for it meanwhile."""
         with forwarding(self.model, self.work.forward):
             return super().train(resume_from_checkpoint=resume_from_checkpoint)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Also shards on CPUs, where accelerate would hold the whole model in every process."""
+        super().create_accelerator_and_postprocess()
+        self.is_fsdp_enabled = shard_on_cpu(self.accelerator) or self.is_fsdp_enabled
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The batches in their planned order, untouched by accelerate's sharding."""
@@ -279,14 +284,15 @@ class PreferenceTrainer(Trainer):
         """All trained weights, where no process holds them all; None where each does."""
         if not self.processes.sharded:
             return None
-        state: dict[str, Any] = self.accelerator.get_state_dict(self.model_wrapped)
-        return state
+        return whole_tensors(self.accelerator.get_state_dict(self.model_wrapped))
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
     ) -> None:
         """Writes weights as safetensors, without the pickled arguments that transformers adds."""
-        model: Any = self.model
+        model, state_dict = self._model, whole_tensors(state_dict)
+        if not self.args.should_save:
+            return
         options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
         model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict, **options)
 

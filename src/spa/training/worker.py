@@ -51,11 +51,13 @@ def main(arguments: list[str]) -> int:
     try:
         result = carry_out(job, speak=_is_first())
     except TrainingStopped as stopped:
+        _leave()
         _say("stopped", json.dumps({"step": stopped.step, "steps": stopped.steps}))
         return 0
     except SpaError as error:
         error_file(job.output_dir).write_text(str(error), encoding="utf-8")
         return 1
+    _leave()
     _say("result", json.dumps(json.loads(result.to_json(job.output_dir))))
     return 0
 
@@ -125,6 +127,15 @@ def _placed(spec: ModelSpec) -> ModelSpec:
     place = int(os.environ.get("LOCAL_RANK", "0"))
     torch.cuda.set_device(place)
     return replace(spec, device=f"cuda:{place}")
+
+
+def _leave() -> None:
+    """Waits for the others, and ends what connects the processes before this one ends."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def _starter_is_gone() -> bool:
