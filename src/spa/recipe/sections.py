@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from spa.fields import ComponentConfig, NotInKey
 
@@ -38,6 +38,17 @@ def _is_name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_is_name)]
+Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Trackers = Annotated[
+    tuple[Tracker, ...],
+    BeforeValidator(_listed, json_schema_input_type=Tracker | tuple[Tracker, ...]),
+]
 
 
 class ObjectiveConfig(ComponentConfig):
@@ -200,6 +211,10 @@ class TrainConfig(ComponentConfig):
         default=None,
         ge=1,
         description="Write a checkpoint every so many steps. Null: at the end of each epoch.",
+    )
+    report_to: Annotated[Trackers, NotInKey("changes what is shown only")] = Field(
+        default=(),
+        description="Experiment trackers that get the figures of every step: a name or a list.",
     )
     seed: int | None = Field(
         default=None,

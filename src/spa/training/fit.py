@@ -33,6 +33,7 @@ from spa.training.precision import autocast
 from spa.training.processes import Processes
 from spa.training.reference import ReferenceLogprobs, compute_reference
 from spa.training.saving import save_adapter, save_full
+from spa.training.trackers import reporting
 from spa.training.trainer import PreferenceTrainer, Workload
 
 __all__ = ["fit"]
@@ -93,7 +94,14 @@ def fit(job: Job, on_progress: Observe, should_stop: ShouldStop) -> TrainResult:
         work = replace(work, reference=_reference(job, policy, work, processes))
     trainer = PreferenceTrainer(policy.model, arguments, work)
     checkpoint = last_complete(job.output_dir / "checkpoints")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with reporting(
+        trainer,
+        job.settings.report_to,
+        job.output_dir,
+        job.settings.epochs,
+        is_main=processes.is_main,
+    ):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     policy.model.config.use_cache = use_cache  # the trainer turns it off for good
     return _finish(job, policy, trainer, tokenizer, before, started)
 
@@ -166,7 +174,8 @@ def _arguments(job: Job) -> TrainingArguments:
         save_strategy="no",
         save_total_limit=2,
         eval_strategy="no",
-        report_to="none",
+        report_to="none",  # see `reporting`
+        run_name=job.run_name,
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=[],

@@ -41,6 +41,7 @@ class Job:
         seed: Of adapter weights and data order.
         encoding: The groups to train on.
         identity: What must be the same for a checkpoint to be gone on from.
+        run_name: What experiment trackers call it.
     """
 
     objectives: tuple[Objective, ...]
@@ -52,6 +53,7 @@ class Job:
     seed: int
     encoding: Encoding
     identity: dict[str, str]
+    run_name: str = ""
 
     @cached_property
     def batches(self) -> tuple[OptimizerBatch, ...]:
@@ -96,4 +98,5 @@ class Job:
             "seed": self.seed,
             "encoding": asdict(self.encoding),
             "identity": self.identity,
+            "run_name": self.run_name,
         }

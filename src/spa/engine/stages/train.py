@@ -148,12 +148,19 @@ def _train(
                 loss=cast("Loss", create(section)),
                 output_dir=folder,
                 reference_dir=context.store,
+                run_name=_run_name(context),
                 seed=context.recipe.seed,
                 on_progress=progress,
                 should_stop=context.interrupt.asked,
             )
     except TrainingStopped as stopped:
         raise KeyboardInterrupt from stopped
+
+
+def _run_name(context: RunContext) -> str:
+    """What experiment trackers call the training of this round."""
+    several = context.recipe.iterations > 1
+    return f"{context.name}-round-{context.round}" if several else context.name
 
 
 def _details(result: TrainResult) -> dict[str, Any]:
