@@ -8,7 +8,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from spa.fields import ComponentConfig, NotInKey
 
@@ -201,6 +208,12 @@ class TrainConfig(ComponentConfig):
     max_grad_norm: float = Field(
         default=1.0, gt=0, description="Gradients longer than this are scaled down to it."
     )
+    quantization: Literal["nf4", "int8"] | None = Field(
+        default=None,
+        description="Keep the frozen weights in 4 bits (nf4, QLoRA, arXiv 2305.14314) or 8 (int8, "
+        "arXiv 2208.07339) while an adapter is trained: less memory. The adapter then goes on the "
+        "weights as they were. Null: not at all.",
+    )
     gradient_checkpointing: Annotated[bool, _MEMORY] = Field(
         default=False,
         description="Compute activations twice to store fewer of them. Changes memory and speed.",
@@ -222,6 +235,16 @@ class TrainConfig(ComponentConfig):
         lt=2**32,
         description="Seed of adapter weights and data order. Null: the recipe's seed.",
     )
+
+    @field_validator("quantization")
+    @classmethod
+    def _needs_an_adapter(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("lora", True) is None:
+            raise ValueError(
+                f"{value} weights cannot be trained themselves, only an adapter on them. "
+                "Set train.lora, or quantization to null"
+            )
+        return value
 
 
 class AnswerConfig(ComponentConfig):

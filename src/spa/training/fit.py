@@ -31,6 +31,7 @@ from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
 from spa.training.policy import Policy, all_finite, load_trainable, weights_digest
 from spa.training.precision import autocast
 from spa.training.processes import Processes
+from spa.training.quantization import rounding
 from spa.training.reference import ReferenceLogprobs, compute_reference
 from spa.training.saving import save_adapter, save_full
 from spa.training.trackers import reporting
@@ -73,7 +74,7 @@ def fit(job: Job, on_progress: Observe, should_stop: ShouldStop) -> TrainResult:
         policy.model,
         pad_id=pad if isinstance(pad, int) else 0,
         longest=job.longest,
-        dtype=policy.dtype,
+        dtype=rounding(policy.dtype, job.settings.quantization),
         packing=job.settings.packing,
         context=context,
     )
