@@ -248,6 +248,22 @@ def test_two_rounds_train_the_adapter_of_the_first_further(recipe: Load, tmp_pat
     assert {metric["model"] for metric in manifest["metrics"]} >= {"base", "round-1", "round-2"}
 
 
+def test_trackers_know_the_training_of_each_round_by_the_name_of_the_run(
+    recipe: Load, tmp_path: Path
+) -> None:
+    sets = ["train.report_to=tensorboard"]
+    plain, _ = run(recipe(), tmp_path)
+    reported, _ = run(recipe(sets), tmp_path, name="reported")
+    assert plain["stages"][-1]["key"] == reported["stages"][-1]["key"]
+    assert cached(reported)["train"]  # taken from the store, so nothing is told again
+    assert not list((tmp_path / "runs").rglob("tensorboard"))
+    twice, _ = run(recipe([*sets, "iterations=2", "train.seed=5"]), tmp_path, name="twice")
+    folders = [stage["folder"] for stage in twice["stages"] if stage["name"] == "train"]
+    for number, folder in enumerate(folders, start=1):
+        (events,) = (tmp_path / "runs" / "store" / folder / "tensorboard").iterdir()
+        assert f'"run_name": "twice-round-{number}"'.encode() in events.read_bytes()
+
+
 def test_full_fine_tuning_and_no_held_out_prompts(recipe: Load, tmp_path: Path) -> None:
     loaded = recipe(["train.lora=null", "prompts.split.heldout=0"])
     manifest, _ = run(loaded, tmp_path)

@@ -48,6 +48,14 @@ def test_only_the_adapter_is_trained(spec: ModelSpec) -> None:
     assert len(trained) == 2 * 2 * 7
 
 
+def test_an_adapter_is_fp32_on_a_bfloat16_base(spec: ModelSpec) -> None:
+    policy = load_trainable(spec, TrainConfig(lora=LoraSettings(r=4), dtype="bfloat16"), 0)
+    assert policy.dtype == torch.bfloat16
+    for name, parameter in policy.model.named_parameters():
+        expected = torch.float32 if "lora_" in name else torch.bfloat16
+        assert parameter.dtype == expected, name
+
+
 def test_full_fine_tuning_trains_everything(spec: ModelSpec) -> None:
     policy = load_trainable(spec, TrainConfig(lora=None, dtype="bfloat16"), 0)
     assert policy.kind == "full"

@@ -41,7 +41,7 @@ def trainer(
         optim="sgd",
         learning_rate=1.0,
         lr_scheduler_type="constant",
-        max_grad_norm=1e9,
+        max_grad_norm=more.get("max_grad_norm", 1e9),
         num_train_epochs=1,
         logging_steps=1,
         save_strategy="no",
@@ -92,6 +92,20 @@ def test_trap_10_losses_are_divided_once_by_the_pairs_of_the_batch(
     assert entry["grad_norm"] == pytest.approx(norm, rel=1e-5)
     for after, before in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(after, before - before.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_a_long_gradient_is_scaled_down_to_the_limit(
+    make: SimpleNamespace, tmp_path: Path, batches: Any
+) -> None:
+    """One step of plain SGD at rate 1 is as long as the gradient that it is given."""
+    (batch,) = batches(1000)
+    model = make.model()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    run = trainer(model, (batch,), tmp_path, max_grad_norm=0.05)
+    run.train()
+    moved = torch.stack([(p - b).norm() for p, b in zip(model.parameters(), before, strict=True)])
+    assert run.state.log_history[0]["grad_norm"] > 0.5
+    assert moved.norm().item() == pytest.approx(0.05, rel=1e-3)
 
 
 def test_uneven_last_batches_weigh_their_pairs_alike(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from safetensors import SafetensorError
 
@@ -14,7 +14,7 @@ from spa.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
     "LFS_HINT",
@@ -81,8 +81,14 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(spec: ModelSpec) -> PreTrainedModel:
+def load_model(
+    spec: ModelSpec, quantization_config: BitsAndBytesConfig | None = None
+) -> PreTrainedModel:
     """Loads the model in evaluation mode on its device; ``spec.adapter`` is not applied.
+
+    Args:
+        spec: The model.
+        quantization_config: How to quantise it while it is loaded; None: not at all.
 
     Raises:
         SpaError: If the files are missing or unreadable, or this machine has no such device.
@@ -93,16 +99,24 @@ def load_model(spec: ModelSpec) -> PreTrainedModel:
     source = model_source(spec.path)
     transformers_logging.disable_progress_bar()
     device = _usable_device(spec)
+    # Quantised as it comes, so that the whole model is never on the device in its own format.
+    quantised: dict[str, Any] = (
+        {}
+        if quantization_config is None
+        else {"quantization_config": quantization_config, "device_map": {"": device}}
+    )
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=pick_dtype(spec),
             use_safetensors=True,
             trust_remote_code=spec.trust_remote_code,
+            **quantised,
         )
     except _UNREADABLE as error:
         raise _unreadable("model", spec, error) from error
-    model.to(device)  # type: ignore[arg-type]  # a decorator hides its signature
+    if not quantised:
+        model.to(device)  # type: ignore[arg-type]  # a decorator hides its signature
     model.eval()
     return model
 

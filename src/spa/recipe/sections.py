@@ -8,7 +8,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from spa.fields import ComponentConfig, NotInKey, RecipePath
 
@@ -39,6 +46,17 @@ def _is_name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_is_name)]
+Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Trackers = Annotated[
+    tuple[Tracker, ...],
+    BeforeValidator(_listed, json_schema_input_type=Tracker | tuple[Tracker, ...]),
+]
 
 
 class ObjectiveConfig(ComponentConfig):
@@ -203,6 +221,12 @@ class TrainConfig(ComponentConfig):
         description="Configuration file of accelerate, for FSDP2, DeepSpeed or several machines. "
         "Null: every process holds the whole model.",
     )
+    quantization: Literal["nf4", "int8"] | None = Field(
+        default=None,
+        description="Keep the frozen weights in 4 bits (nf4, QLoRA, arXiv 2305.14314) or 8 (int8, "
+        "arXiv 2208.07339) while an adapter is trained: less memory. The adapter then goes on the "
+        "weights as they were. Null: not at all.",
+    )
     gradient_checkpointing: Annotated[bool, _MEMORY] = Field(
         default=False,
         description="Compute activations twice to store fewer of them. Changes memory and speed.",
@@ -213,6 +237,10 @@ class TrainConfig(ComponentConfig):
         default=None,
         ge=1,
         description="Write a checkpoint every so many steps. Null: at the end of each epoch.",
+    )
+    report_to: Annotated[Trackers, NotInKey("changes what is shown only")] = Field(
+        default=(),
+        description="Experiment trackers that get the figures of every step: a name or a list.",
     )
     seed: int | None = Field(
         default=None,
@@ -225,6 +253,16 @@ class TrainConfig(ComponentConfig):
     def in_processes(self) -> bool:
         """Whether training runs in processes of its own."""
         return self.accelerate is not None or (self.processes or 1) > 1
+
+    @field_validator("quantization")
+    @classmethod
+    def _needs_an_adapter(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("lora", True) is None:
+            raise ValueError(
+                f"{value} weights cannot be trained themselves, only an adapter on them. "
+                "Set train.lora, or quantization to null"
+            )
+        return value
 
 
 class AnswerConfig(ComponentConfig):

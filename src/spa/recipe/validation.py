@@ -15,6 +15,7 @@ from spa.recipe.components import find_component
 from spa.recipe.layout import OTHER_KEYS, SECTIONS, TOP_KEYS, Section
 from spa.recipe.model import ComponentSpec, JudgeSpec, PromptsSpec, Recipe
 from spa.recipe.objectives import check_objectives, resolve_objectives
+from spa.recipe.packages import missing_packages
 from spa.recipe.requirements import check_requirements
 from spa.recipe.sections import PromptSettings, RecipeSettings
 from spa.recipe.suggestions import did_you_mean
@@ -230,7 +231,9 @@ class _Validation:
                     self.blame(path, key, _UNTRUSTED)
 
     def trainable(self, model: ComponentSpec | None, settings: RecipeSettings | None) -> None:
-        """Refuses a number format that training cannot use, before anything is sampled."""
+        """Refuses what training cannot use or lacks, before anything is sampled."""
+        for key, message in () if settings is None else missing_packages(settings.train):
+            self.blame(("train",), key, message)
         dtype = None if settings is None else settings.train.dtype
         if dtype == "float16":
             self.blame(("train",), ("dtype",), _NO_FLOAT16.format("train.dtype"))
@@ -241,6 +244,8 @@ class _Validation:
     def blame(self, path: Steps, key: Steps, message: str) -> None:
         """Notes a problem of a key, at its section where a default is to blame."""
         node, _, taken = find(self.root, (*path, *key))
+        if isinstance(node, Scalar) and key and isinstance(key[-1], int):
+            key = key[: len(taken) - len(path)]  # one value may stand for a list of one
         if taken != (*path, *key) or not key:
             node = find(self.root, (*path, "use"))[0]
         self.note(node, message, *path, *key)

@@ -56,6 +56,8 @@ def model_card(facts: Facts) -> str:
     else:
         lora = settings.lora
         method = f"LoRA, r = {lora.r}, alpha = {lora.alpha:g}, dropout = {lora.dropout:g}"
+        if settings.quantization is not None:
+            method += f"; the other weights in {settings.quantization} while training"
     figures = {
         "objectives, most important first": order,
         "loss": f"{loss} ({', '.join(f'{k} = {v}' for k, v in loss_settings.items())})",

@@ -31,8 +31,10 @@ from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
 from spa.training.policy import Policy, all_finite, load_trainable, weights_digest
 from spa.training.precision import autocast
 from spa.training.processes import Processes
+from spa.training.quantization import rounding
 from spa.training.reference import ReferenceLogprobs, compute_reference
 from spa.training.saving import save_adapter, save_full
+from spa.training.trackers import reporting
 from spa.training.trainer import PreferenceTrainer, Workload
 
 __all__ = ["fit"]
@@ -72,7 +74,7 @@ def fit(job: Job, on_progress: Observe, should_stop: ShouldStop) -> TrainResult:
         policy.model,
         pad_id=pad if isinstance(pad, int) else 0,
         longest=job.longest,
-        dtype=policy.dtype,
+        dtype=rounding(policy.dtype, job.settings.quantization),
         packing=job.settings.packing,
         context=context,
     )
@@ -93,7 +95,14 @@ def fit(job: Job, on_progress: Observe, should_stop: ShouldStop) -> TrainResult:
         work = replace(work, reference=_reference(job, policy, work, processes))
     trainer = PreferenceTrainer(policy.model, arguments, work)
     checkpoint = last_complete(job.output_dir / "checkpoints")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with reporting(
+        trainer,
+        job.settings.report_to,
+        job.output_dir,
+        job.settings.epochs,
+        is_main=processes.is_main,
+    ):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     policy.model.config.use_cache = use_cache  # the trainer turns it off for good
     return _finish(job, policy, trainer, tokenizer, before, started)
 
@@ -166,7 +175,8 @@ def _arguments(job: Job) -> TrainingArguments:
         save_strategy="no",
         save_total_limit=2,
         eval_strategy="no",
-        report_to="none",
+        report_to="none",  # see `reporting`
+        run_name=job.run_name,
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=[],

@@ -41,6 +41,7 @@ class Job:
         seed: Of adapter weights and data order.
         encoding: The groups to train on.
         identity: What must be the same for a checkpoint to be gone on from.
+        run_name: What experiment trackers call it.
     """
 
     objectives: tuple[Objective, ...]
@@ -52,6 +53,7 @@ class Job:
     seed: int
     encoding: Encoding
     identity: dict[str, str]
+    run_name: str = ""
 
     @cached_property
     def batches(self) -> tuple[OptimizerBatch, ...]:
@@ -76,13 +78,16 @@ class Job:
         """What reference log-probabilities depend on, as a hash.
 
         The model, adapter, tokenizer and chat template by the model's fingerprint; what the
-        template and the limit of length left of prompts and responses by their token ids.
+        template and the limit of length left of prompts and responses by their token ids. Quantised
+        weights are another reference than the model's own.
         """
         tokens = [
             [group.prompt_id, group.prompt, group.response_ids, group.responses]
             for group in self.encoding.groups
         ]
         parts = [self.identity["model"], dtype, tokens]
+        if self.settings.quantization is not None:
+            parts.append(self.settings.quantization)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def facts(self) -> dict[str, object]:
@@ -96,4 +101,5 @@ class Job:
             "seed": self.seed,
             "encoding": asdict(self.encoding),
             "identity": self.identity,
+            "run_name": self.run_name,
         }

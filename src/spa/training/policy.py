@@ -22,6 +22,7 @@ from spa.models.quiet import peft_without_deprecations
 from spa.models.spec import ModelSpec
 from spa.training.outcome import Kind
 from spa.training.precision import check_compute_dtype
+from spa.training.quantization import load_quantized
 
 if TYPE_CHECKING:
     from spa.recipe.sections import LoraSettings, TrainConfig
@@ -63,7 +64,9 @@ def load_trainable(spec: ModelSpec, settings: TrainConfig, seed: int) -> Policy:
     """
     source = model_source(spec.path)
     base = source if is_hub_name(spec.path) else str(Path(source).resolve())
-    model = load_model(replace(spec, dtype=settings.dtype or spec.dtype))
+    wanted = replace(spec, dtype=settings.dtype or spec.dtype)
+    quantization = settings.quantization
+    model = load_model(wanted) if quantization is None else load_quantized(wanted, quantization)
     dtype = model.dtype
     check_compute_dtype(dtype)
     disable_dropout(model)

@@ -48,6 +48,7 @@ def train(
     should_stop: ShouldStop,
     reference_dir: Path | None = None,
     loss_source: LossSource | None = None,
+    run_name: str | None = None,
 ) -> TrainResult:
     """Trains the policy on preference pairs.
 
@@ -65,6 +66,7 @@ def train(
         reference_dir: Where reference log-probabilities are kept, shared by trainings that start
             from the same model with the same responses; None: in ``output_dir``.
         loss_source: Where other processes find the loss; needed if ``settings`` asks for several.
+        run_name: What experiment trackers call this training; None: as ``output_dir``.
 
     Raises:
         TrainingStopped: If ``should_stop`` said so. Call again to go on.
@@ -86,6 +88,7 @@ def train(
         seed=seed,
         encoding=encoding,
         identity=training_identity(encoding.groups, settings, loss, fingerprint(model), seed),
+        run_name=run_name or output_dir.name,
     )
     claim_folder(output_dir, job.identity)
     marker = output_dir / "result.json"

@@ -101,6 +101,7 @@ def _read(file: Path) -> Job:
         loss=cast("Loss", registered.load_class()(config)),
         output_dir=Path(facts["output_dir"]),
         reference_dir=Path(facts["reference_dir"]),
+        run_name=facts["run_name"],
         seed=facts["seed"],
         encoding=Encoding(
             groups=tuple(_group(group) for group in encoding["groups"]),

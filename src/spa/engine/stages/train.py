@@ -153,12 +153,19 @@ def _train(
                     section.registered.qualified,
                     section.config.model_dump(mode="json", by_alias=True),
                 ),
+                run_name=_run_name(context),
                 seed=context.recipe.seed,
                 on_progress=progress,
                 should_stop=context.interrupt.asked,
             )
     except TrainingStopped as stopped:
         raise KeyboardInterrupt from stopped
+
+
+def _run_name(context: RunContext) -> str:
+    """What experiment trackers call the training of this round."""
+    several = context.recipe.iterations > 1
+    return f"{context.name}-round-{context.round}" if several else context.name
 
 
 def _details(result: TrainResult) -> dict[str, Any]:
