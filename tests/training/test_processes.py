@@ -16,7 +16,7 @@ from spa.components.losses.spa import SpaLoss
 from spa.errors import RunError
 from spa.models.spec import ModelSpec
 from spa.recipe.sections import LoraSettings, TrainConfig
-from spa.training.launch import LossSource
+from spa.training.job import LossSource
 from spa.training.outcome import TrainingStopped, TrainResult
 from spa.training.run import train
 

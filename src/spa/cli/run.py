@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,7 +66,18 @@ def run(
         _show_plan(loaded, again, as_json=as_json)
         return
     _check_name(name)
+    if _is_follower():
+        from spa.training.launched import follow
+
+        _quiet_libraries()
+        follow()
+        return
     _run(loaded, runs_dir, name, again, as_json=as_json)
+
+
+def _is_follower() -> bool:
+    """Whether a launcher started several processes, and another is the first of them."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0"
 
 
 def _run(loaded: Recipe, runs_dir: Path, name: str | None, again: str, *, as_json: bool) -> None:
@@ -76,6 +89,11 @@ def _run(loaded: Recipe, runs_dir: Path, name: str | None, again: str, *, as_jso
     from spa.plugins.catalogue import load_catalogue
 
     _quiet_libraries()
+    followers: AbstractContextManager[None] = nullcontext()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from spa.training.launched import leading
+
+        followers = leading()
     ladder = _ladder(loaded, as_json=as_json)
     notify = load_catalogue().notify
 
@@ -86,7 +104,7 @@ def _run(loaded: Recipe, runs_dir: Path, name: str | None, again: str, *, as_jso
         notify(event)
 
     try:
-        with ladder, Interrupt() as interrupt:
+        with followers, ladder, Interrupt() as interrupt:
             result = run_recipe(
                 loaded, runs=runs_dir, name=name, listen=listen, interrupt=interrupt
             )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spa.contracts import Loss
 from spa.models.spec import ModelSpec
@@ -20,10 +20,23 @@ from spa.types import Objective
 if TYPE_CHECKING:
     from spa.recipe.sections import TrainConfig
 
-__all__ = ["Job", "Observe", "ShouldStop"]
+__all__ = ["Job", "LossSource", "Observe", "ShouldStop"]
 
 Observe = Callable[[TrainProgress], None]
 ShouldStop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class LossSource:
+    """Where another process finds the loss.
+
+    Attributes:
+        name: Qualified name of the component.
+        config: Its settings, as JSON values.
+    """
+
+    name: str
+    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,10 +103,15 @@ class Job:
             parts.append(self.settings.quantization)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def facts(self) -> dict[str, object]:
-        """The part that another process needs, fit for JSON; the loss is named elsewhere."""
+    def facts(self, loss: LossSource) -> dict[str, object]:
+        """What another process needs, fit for JSON.
+
+        Args:
+            loss: Where it finds the loss.
+        """
         return {
             "objectives": [asdict(objective) for objective in self.objectives],
+            "loss": {"name": loss.name, "config": dict(loss.config)},
             "model": asdict(self.model),
             "settings": self.settings.model_dump(mode="json"),
             "output_dir": str(self.output_dir),

@@ -12,33 +12,18 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spa.errors import RunError
-from spa.training.job import Job, Observe, ShouldStop
+from spa.training.job import Job, LossSource, Observe, ShouldStop
 from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
 from spa.training.worker import PREFIX, STARTER, WORKER, error_file, stop_file
 
-__all__ = ["LossSource", "fit_in_processes"]
+__all__ = ["fit_in_processes"]
 
 _GRACE = 20.0  # seconds that processes have to end
-
-
-@dataclass(frozen=True, slots=True)
-class LossSource:
-    """Where another process finds the loss.
-
-    Attributes:
-        name: Qualified name of the component.
-        config: Its settings, as JSON values.
-    """
-
-    name: str
-    config: Mapping[str, Any]
 
 
 def fit_in_processes(
@@ -60,8 +45,7 @@ def fit_in_processes(
     for file in (stop_file(folder), error_file(folder)):
         file.unlink(missing_ok=True)
     description = folder / "job.json"
-    facts = {**job.facts(), "loss": {"name": loss.name, "config": dict(loss.config)}}
-    description.write_text(json.dumps(facts), encoding="utf-8")
+    description.write_text(json.dumps(job.facts(loss)), encoding="utf-8")
     log = folder / "processes.log"
     try:
         with _started(_command(job, description), log, job.settings.processes or 1) as process:

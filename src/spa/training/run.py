@@ -24,8 +24,9 @@ from spa.training.encoding import Encoding, encode
 from spa.training.failures import readable_failures
 from spa.training.fit import fit
 from spa.training.groups import TrainingGroup
-from spa.training.job import Job, Observe, ShouldStop
-from spa.training.launch import LossSource, fit_in_processes
+from spa.training.job import Job, LossSource, Observe, ShouldStop
+from spa.training.launch import fit_in_processes
+from spa.training.launched import fit_with_followers, is_launched
 from spa.training.outcome import TrainResult
 from spa.types import Objective
 
@@ -95,17 +96,24 @@ def train(
     if marker.is_file():
         return TrainResult.from_json(marker.read_text(encoding="utf-8"), output_dir)
     with readable_failures(output_dir):
-        if settings.in_processes:
-            if loss_source is None:
-                raise RunError("training in several processes needs a loss of a plugin")
-            result = fit_in_processes(job, loss_source, on_progress, should_stop)
-        else:
-            result = fit(job, on_progress, should_stop)
+        result = _carry_out(job, loss_source, on_progress, should_stop)
         temporary = marker.with_suffix(".partial")
         temporary.write_text(result.to_json(output_dir), encoding="utf-8")
         temporary.replace(marker)
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
     return result
+
+
+def _carry_out(
+    job: Job, loss: LossSource | None, on_progress: Observe, should_stop: ShouldStop
+) -> TrainResult:
+    """Trains in this process, or in all that there are or should be."""
+    if not (is_launched() or job.settings.in_processes):
+        return fit(job, on_progress, should_stop)
+    if loss is None:
+        raise RunError("training in several processes needs the name of a loss that they can find")
+    together = fit_with_followers if is_launched() else fit_in_processes
+    return together(job, loss, on_progress, should_stop)
 
 
 def _context_length(spec: ModelSpec) -> int | None:

@@ -22,7 +22,17 @@ from spa.training.job import Job
 from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
 from spa.types import Objective
 
-__all__ = ["PREFIX", "STARTER", "WORKER", "carry_out", "error_file", "main", "stop_file"]
+__all__ = [
+    "PREFIX",
+    "STARTER",
+    "WORKER",
+    "carry_out",
+    "error_file",
+    "main",
+    "placed",
+    "read_job",
+    "stop_file",
+]
 
 WORKER = "spa.training.worker"
 PREFIX = "spa-training "
@@ -47,7 +57,7 @@ def main(arguments: list[str]) -> int:
         The exit code.
     """
     _quiet()
-    job = _read(Path(arguments[0]))
+    job = placed(read_job(Path(arguments[0])))
     try:
         result = carry_out(job, speak=_is_first())
     except TrainingStopped as stopped:
@@ -85,7 +95,8 @@ def carry_out(job: Job, *, speak: bool) -> TrainResult:
         return fit(job, on_progress, should_stop)
 
 
-def _read(file: Path) -> Job:
+def read_job(file: Path) -> Job:
+    """The job that another process wrote down."""
     from spa.plugins.catalogue import load_catalogue
     from spa.recipe.sections import TrainConfig
 
@@ -96,7 +107,7 @@ def _read(file: Path) -> Job:
     encoding = facts["encoding"]
     return Job(
         objectives=tuple(Objective(**objective) for objective in facts["objectives"]),
-        model=_placed(ModelSpec(**facts["model"])),
+        model=ModelSpec(**facts["model"]),
         settings=TrainConfig.model_validate(facts["settings"]),
         loss=cast("Loss", registered.load_class()(config)),
         output_dir=Path(facts["output_dir"]),
@@ -119,15 +130,15 @@ def _group(record: Mapping[str, Any]) -> EncodedGroup:
     return EncodedGroup(**{name: frozen(value) for name, value in record.items()})
 
 
-def _placed(spec: ModelSpec) -> ModelSpec:
-    """The model on this process's accelerator."""
+def placed(job: Job) -> Job:
+    """The job on this process's accelerator."""
     import torch
 
-    if spec.device == "cpu" or not torch.cuda.is_available():
-        return spec
+    if job.model.device == "cpu" or not torch.cuda.is_available():
+        return job
     place = int(os.environ.get("LOCAL_RANK", "0"))
     torch.cuda.set_device(place)
-    return replace(spec, device=f"cuda:{place}")
+    return replace(job, model=replace(job.model, device=f"cuda:{place}"))
 
 
 def _leave() -> None:

@@ -115,7 +115,7 @@ def _train(
     folder: Path,
 ) -> TrainResult:
     from spa.training.groups import TrainingGroup
-    from spa.training.launch import LossSource
+    from spa.training.job import LossSource
     from spa.training.outcome import TrainingStopped
     from spa.training.run import train
 

@@ -1,0 +1,6 @@
+"""``python -m spa`` is the command ``spa``, for launchers that start a module."""
+
+from spa.cli import main
+
+if __name__ == "__main__":
+    main()
