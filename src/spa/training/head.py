@@ -52,9 +52,11 @@ def response_head(model: Any, chunk_elements: int = CHUNK_ELEMENTS) -> Iterator[
         # PEFT passes on arguments that nobody gave.
         given = {name: value for name, value in inputs.items() if value is not None}
         given.pop("return_dict", None)
-        if model.base_model is model:
+        # Llama 4's text model names its body with a prefix that it does not have.
+        body = model.base_model if model.base_model is not model else getattr(model, "model", model)
+        if body is model:
             raise NotImplementedError("the model does not say which part of it the head reads")
-        hidden = model.base_model(*args, **given).last_hidden_state
+        hidden = body(*args, **given).last_hidden_state
         hidden_ND = hidden.flatten(0, 1)[predicting]
         return _chunked(model, hidden_ND, labels, collision, chunk_elements)
 
