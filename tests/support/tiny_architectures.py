@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ARCHITECTURES", "make_architecture"]
+__all__ = ["ARCHITECTURES", "flex_without_compiling", "make_architecture"]
 
 _COMMON: dict[str, Any] = {
     "vocab_size": 264,
@@ -80,3 +80,14 @@ def make_architecture(name: str, **more: Any) -> Any:
     )
     torch.manual_seed(0)
     return model_class(config_class(**settings)).eval()
+
+
+def flex_without_compiling(monkeypatch: Any) -> None:
+    """Makes transformers call FlexAttention as it is; compiling it takes many seconds."""
+    from torch.nn.attention.flex_attention import flex_attention
+    from transformers.integrations import flex_attention as integration
+
+    def plain(query: Any, key: Any, value: Any, training: bool = False, **more: Any) -> Any:
+        return flex_attention(query, key, value, **more)
+
+    monkeypatch.setattr(integration, "compile_friendly_flex_attention", plain)

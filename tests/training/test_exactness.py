@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_architectures import ARCHITECTURES, make_architecture
+from tiny_architectures import ARCHITECTURES, flex_without_compiling, make_architecture
 
 from spa.training.encoding import EncodedGroup
 from spa.training.exactness import choose_forward, packing_obstacle
@@ -187,6 +187,19 @@ def test_a_kernel_that_is_asked_for_and_does_not_work_is_not_used(
         )
     ]
     assert furthest(model, forward, groups) < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_is_not_used_where_it_cannot_train(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flex_without_compiling(monkeypatch)
+    assert choose(make_architecture("llama"), packing="flex").kernel is None
+    ((_, message),) = said(caplog)
+    assert message.startswith(
+        "prompts are not shared between responses: "
+        "in a trial flex does not run (FlexAttention does not support backward on CPU."
+    )
 
 
 def test_attention_that_ignores_the_mask_is_caught(

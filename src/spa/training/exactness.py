@@ -171,6 +171,8 @@ class _Trial:
 
         try:
             found = self._run(run)
+            if forward.kernel == "flex":
+                self._backward(forward)
         except Exception as error:  # models raise whatever they like at inputs they do not expect
             logger.debug("kernel %s does not run: %s", forward.kernel, error, exc_info=True)
             return f"does not run ({(str(error) or repr(error)).splitlines()[0]})"
@@ -179,6 +181,13 @@ class _Trial:
         if worst <= self.tolerance:
             return None
         return f"gives other log-probabilities than the model's own (by {worst:.2g} nats)"
+
+    def _backward(self, forward: Forward) -> None:
+        """Runs what a compiled kernel has apart from its forward pass, and may lack."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        with forwarding(self.model, forward), self.context():
+            total = forward(self.model, self.parts).logprobs.sum()
+            torch.autograd.grad(total, trained, allow_unused=True)
 
     def _run(self, compute: Callable[[], list[torch.Tensor]]) -> list[torch.Tensor]:
         was_training = self.model.training
