@@ -185,3 +185,13 @@ def test_bench_runs_every_script(
     )
     sessions.bench(session)
     assert called == [str(script) for script in scripts]
+
+
+def test_every_known_trap_of_preference_training_has_a_test() -> None:
+    """Mistakes that other implementations made, numbered in the order in which we list them."""
+    found = {
+        match[1]
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for match in re.finditer(r"^def test_trap_(\d\d)_", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert sorted(found) == [f"{number:02d}" for number in range(1, 18)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +11,17 @@ import pytest
 import torch
 from tiny_llama import make_model, make_tokenizer, save_tiny_llama
 
+from spa.components.losses.configs import SpaConfig
+from spa.components.losses.spa import SpaLoss
+from spa.contracts import Loss
 from spa.models.spec import ModelSpec
+from spa.recipe.sections import LoraSettings, TrainConfig
 from spa.training.encoding import EncodedGroup
 from spa.training.forward import Forward, forwarding
 from spa.training.groups import TrainingGroup
 from spa.training.layout import whole
+from spa.training.outcome import TrainProgress, TrainResult
+from spa.training.run import train
 from spa.types import Message, Objective, PreferencePair, Prompt, Response, Score, Scored
 
 torch.set_num_threads(1)
@@ -143,3 +149,36 @@ def make() -> SimpleNamespace:
         logprobs=logprobs,
         objectives=OBJECTIVES,
     )
+
+
+@pytest.fixture
+def run(spec: ModelSpec, make: SimpleNamespace, tmp_path: Path) -> Callable[..., TrainResult]:
+    """Trains with sensible values for whatever a test does not care about."""
+
+    def start(
+        *,
+        out: str = "out",
+        groups: Sequence[TrainingGroup] | None = None,
+        model: ModelSpec | None = None,
+        loss: Loss | None = None,
+        seed: int = 1,
+        on_progress: Callable[[TrainProgress], None] = lambda _progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        reference_dir: Path | None = None,
+        **settings: Any,
+    ) -> TrainResult:
+        given = {"batch_pairs": 4, "learning_rate": 1e-2, "epochs": 2, "lora": LoraSettings(r=4)}
+        return train(
+            make.random_groups(6) if groups is None else groups,
+            make.objectives,
+            model=model or spec,
+            settings=TrainConfig(**{**given, **settings}),
+            loss=loss or SpaLoss(SpaConfig()),
+            output_dir=tmp_path / out,
+            seed=seed,
+            on_progress=on_progress,
+            should_stop=should_stop,
+            reference_dir=reference_dir,
+        )
+
+    return start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,38 @@ def test_trap_06_the_beginning_of_sequence_token_is_not_doubled(make: SimpleName
     assert doubling("a")["input_ids"][0] == doubling.bos_token_id
     (group,) = encode(make.random_groups(1), make.objectives, doubling).groups
     assert group.prompt.count(doubling.bos_token_id) == 1
+
+
+def test_trap_06_training_sees_the_prompt_that_generation_and_evaluation_saw(
+    make: SimpleNamespace, tmp_path: Path
+) -> None:
+    """What the backend feeds the model for a prompt is what is trained on, token by token."""
+    from spa.components.backends.hf import HFBackend
+    from spa.components.backends.hf_config import HFConfig
+    from spa.types import ChatRequest
+
+    make.model().save_pretrained(tmp_path)
+    tokenizer = make.tokenizer()
+    tokenizer.bos_token = "<|system|>"
+    tokenizer.chat_template = "<|system|>" + tokenizer.chat_template
+    tokenizer.save_pretrained(tmp_path)
+    backend = HFBackend(HFConfig(path=str(tmp_path), dtype="float32", device="cpu"))
+    seen: list[list[int]] = []
+
+    def note(_module: Any, args: Any, kwargs: Any) -> None:
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        mask = kwargs.get("attention_mask")
+        seen.append(
+            ids[0].tolist() if mask is None else ids[0, mask[0, -ids.shape[1] :] == 1].tolist()
+        )
+
+    backend.model.register_forward_pre_hook(note, with_kwargs=True)
+    (group,) = groups = make.random_groups(1)
+    list(backend.answer([ChatRequest(group.prompt.messages, max_tokens=1)]))
+    (encoded,) = encode(groups, make.objectives, backend.tokenizer).groups
+    fed = [token for call in seen for token in call]
+    assert tuple(fed[: len(encoded.prompt)]) == encoded.prompt
+    assert encoded.prompt.count(tokenizer.bos_token_id) == 1
 
 
 def test_trap_04_stored_ids_are_used_even_where_tokenising_again_would_differ(

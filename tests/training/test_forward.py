@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_architectures import flex_without_compiling, make_architecture
 
 from spa.components.losses.configs import DpoConfig, SftConfig, SimpoConfig, SpaConfig
 from spa.components.losses.dpo import DpoLoss
@@ -222,3 +223,49 @@ def test_trap_01_no_pair_gives_nan_for_one_token_responses(
     for loss in LOSSES.values():
         outcome = loss(pair_batch(batch, [group], logprobs, mask, logprobs.detach()))
         assert torch.isfinite(outcome.losses).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_trap_02_averages_are_over_response_tokens_alone(
+    make: SimpleNamespace, groups: list[Any], tiny: Any, kernel: Any
+) -> None:
+    """Whatever the prompt's length; lengths of 1 to 8 next to prompts of 1 to 7 tokens."""
+    logprobs, mask = make.logprobs(tiny, groups, kernel=kernel)
+    batch = pair_batch(OptimizerBatch(0, tuple(groups)), groups, logprobs, mask)
+    rows = [(g.prompt, r) for g in groups for r in g.responses]
+    assert batch.lengths.tolist() == [len(response) for _, response in rows]
+    alone = [naive(copy.deepcopy(tiny), prompt, response) for prompt, response in rows]
+    expected = [sum(values) / len(values) for values in alone]
+    assert batch.averages.tolist() == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_gives_the_same_log_probabilities(
+    make: SimpleNamespace, groups: list[Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forward only: there is no backward pass on a CPU."""
+    flex_without_compiling(monkeypatch)
+    model = make_architecture(name)
+    with torch.no_grad():
+        expected = make.logprobs(model, groups)[0]
+        found = make.logprobs(model, groups, kernel="flex")[0]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kernel", ["flex", "segments", "dense"])
+def test_gradients_on_an_accelerator_are_those_of_rows_of_their_own(
+    make: SimpleNamespace, groups: list[Any], kernel: Any
+) -> None:
+    # Flex kernels want at least 16 values a head.
+    model = make.model(hidden_size=128, head_dim=32).to("cuda")
+    weights = torch.linspace(-1, 1, 7, device="cuda")[:, None]
+    found = []
+    for way in (None, kernel):
+        model.zero_grad()
+        values = make.logprobs(model, groups, kernel=way)[0]
+        (values * weights).sum().backward()
+        found.append([p.grad.clone() for p in model.parameters()])
+    for a, b in zip(*found, strict=True):
+        assert (a - b).norm() <= 2e-3 * b.norm()

@@ -97,6 +97,31 @@ def test_predicting_places_stand_before_their_labels(made: list[EncodedGroup]) -
                 assert ids[place + 1] == label
 
 
+@given(st.lists(groups(), min_size=1, max_size=4), st.sampled_from([1, 8]))
+def test_trap_12_positions_count_from_the_prompt_and_padding_is_on_the_right(
+    made: list[EncodedGroup], to: int
+) -> None:
+    alone = [(*g.prompt, *r) for g in made for r in g.responses]
+    padded = unpack(whole(made), 0)
+    assert padded.attention_mask is not None
+    for row, sequence in enumerate(alone):
+        length = len(sequence)
+        assert padded.input_ids[row, :length].tolist() == list(sequence)
+        assert padded.position_ids[row, :length].tolist() == list(range(length))
+        assert padded.attention_mask[row].tolist() == [
+            int(column < length) for column in range(padded.input_ids.shape[1])
+        ]
+    packed = pack(whole(made), multiple=to)
+    assert packed.attention_mask is None
+    owners = [(span, place) for span in packed.spans for place in span.responses]
+    for (span, (first, last)), sequence in zip(owners, alone, strict=True):
+        places = [*range(span.start, span.prompt_end), *range(first, last)]
+        assert packed.input_ids[0, places].tolist() == list(sequence)
+        assert packed.position_ids[0, places].tolist() == list(range(len(sequence)))
+    tokens = sum(len(g.prompt) + sum(map(len, g.responses)) for g in made)
+    assert max(last for _, (_, last) in owners) == tokens  # what is added stands after it
+
+
 def test_the_block_mask_of_flex_attention_is_the_same_rule(two: list[Part]) -> None:
     from torch.nn.attention.flex_attention import create_mask
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,46 +21,13 @@ from spa.components.losses.spa import SpaLoss
 from spa.contracts import Loss
 from spa.errors import RunError
 from spa.models.spec import ModelSpec
-from spa.recipe.sections import LoraSettings, TrainConfig
-from spa.training.groups import TrainingGroup
+from spa.recipe.sections import LoraSettings
 from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
-from spa.training.run import train
 
 Run = Callable[..., TrainResult]
 
 # peft reads a name that transformers has renamed; spa hides it, plain peft does not.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
-
-
-@pytest.fixture
-def run(spec: ModelSpec, make: SimpleNamespace, tmp_path: Path) -> Run:
-    """Trains with sensible values for whatever a test does not care about."""
-
-    def start(
-        *,
-        out: str = "out",
-        groups: Sequence[TrainingGroup] | None = None,
-        model: ModelSpec | None = None,
-        loss: Loss | None = None,
-        seed: int = 1,
-        on_progress: Callable[[TrainProgress], None] = lambda _progress: None,
-        should_stop: Callable[[], bool] = lambda: False,
-        **settings: Any,
-    ) -> TrainResult:
-        given = {"batch_pairs": 4, "learning_rate": 1e-2, "epochs": 2, "lora": LoraSettings(r=4)}
-        return train(
-            make.random_groups(6) if groups is None else groups,
-            make.objectives,
-            model=model or spec,
-            settings=TrainConfig(**{**given, **settings}),
-            loss=loss or SpaLoss(SpaConfig()),
-            output_dir=tmp_path / out,
-            seed=seed,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
-
-    return start
 
 
 def weights(result: TrainResult) -> dict[str, torch.Tensor]:

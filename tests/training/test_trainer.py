@@ -39,7 +39,7 @@ def trainer(
         output_dir=str(folder),
         per_device_train_batch_size=1,
         optim="sgd",
-        learning_rate=1.0,
+        learning_rate=more.get("learning_rate", 1.0),
         lr_scheduler_type="constant",
         max_grad_norm=more.get("max_grad_norm", 1e9),
         num_train_epochs=1,
@@ -55,7 +55,7 @@ def trainer(
         loss=SpaLoss(SpaConfig()),
         objectives=OBJECTIVES,
         forward=Forward(260),
-        budget=Budget(10_000, micro_groups),
+        budget=more.get("budget", Budget(10_000, micro_groups, packed=False)),
         context=nullcontext,
         reference=None,
         save_every=None,
@@ -108,14 +108,41 @@ def test_a_long_gradient_is_scaled_down_to_the_limit(
     assert moved.norm().item() == pytest.approx(0.05, rel=1e-3)
 
 
-def test_uneven_last_batches_weigh_their_pairs_alike(
-    make: SimpleNamespace, tmp_path: Path, batches: Any
+@pytest.mark.parametrize("budget", [Budget(10_000), Budget(1), Budget(30, split=True)], ids=str)
+def test_trap_10_groups_and_last_batches_of_any_size_weigh_their_pairs_alike(
+    make: SimpleNamespace, tmp_path: Path, tokenizer: Any, budget: Budget
 ) -> None:
-    plan = batches(5)
-    assert len({batch.pairs for batch in plan}) > 1
-    run = trainer(make.model(), plan, tmp_path)
+    """Groups of 1 to 10 pairs in batches of uneven size, against plain steps by hand."""
+    groups = encode(
+        [
+            *make.random_groups(2, seed=1, responses=2),
+            *make.random_groups(4, seed=2, responses=5)[2:],
+            *make.random_groups(5, seed=3, responses=3)[4:],
+        ],
+        make.objectives,
+        tokenizer,
+    ).groups
+    assert len({len(group.chosen) for group in groups}) >= 3
+    plan = plan_batches(groups, 12, 1, 0)
+    assert len({batch.pairs for batch in plan}) == len(plan) > 1
+    model = make.model()
+    twin = copy.deepcopy(model)
+    expected = []
+    for batch in plan:
+        logprobs, mask = make.logprobs(twin, batch.groups)
+        losses = SpaLoss(SpaConfig())(pair_batch(batch, batch.groups, logprobs, mask)).losses
+        gradients = torch.autograd.grad(losses.mean(), list(twin.parameters()))
+        expected.append(losses.mean().item())
+        with torch.no_grad():
+            for parameter, gradient in zip(twin.parameters(), gradients, strict=True):
+                parameter.sub_(gradient, alpha=0.1)
+    run = trainer(model, plan, tmp_path, budget=budget, learning_rate=0.1)
     run.train()
-    assert [e["pairs"] for e in run.state.log_history if "loss" in e] == [b.pairs for b in plan]
+    steps = [entry for entry in run.state.log_history if "loss" in entry]
+    assert [entry["pairs"] for entry in steps] == [batch.pairs for batch in plan]
+    assert [entry["loss"] for entry in steps] == pytest.approx(expected, rel=1e-5)
+    for after, wanted in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(after, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_progress_comes_after_every_micro_batch(
@@ -150,9 +177,10 @@ def test_several_gpus_do_not_split_the_batch(
         ),
         (
             torch.OutOfMemoryError("CUDA out of memory"),
-            "training needs more GPU memory than there is. Set train.micro_groups: 1 and "
-            "train.gradient_checkpointing: true, or a smaller train.max_length; none but the last "
-            "changes the result. Finished steps are kept up to the last checkpoint.",
+            "training needs more GPU memory than there is. Set a smaller train.micro_tokens with "
+            "train.two_phase: true, or train.gradient_checkpointing: true, which do not change the "
+            "result, or a smaller train.max_length, which leaves out longer responses. Finished "
+            "steps are kept up to the last checkpoint.",
         ),
     ],
 )

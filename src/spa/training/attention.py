@@ -143,9 +143,11 @@ def _segment_attention(
     Raises:
         NotImplementedError: If the model asks for more than a scaled dot product.
     """
-    extra = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
-    if packed is None or extra:
-        raise NotImplementedError(f"segments: {extra or 'no layout reached the attention'}")
+    for name in ("softcap", "s_aux", "position_bias"):
+        if others.get(name) is not None:
+            raise NotImplementedError(f"it has no {name}")
+    if packed is None:
+        raise NotImplementedError("no layout reached the attention")
     shared = query.shape[1] != key.shape[1]  # grouped queries
     settings: dict[str, Any] = {"dropout_p": dropout, "scale": scaling, "enable_gqa": shared}
     out = []

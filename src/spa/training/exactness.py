@@ -55,24 +55,30 @@ def choose_forward(
     implementation = str(plain.config._attn_implementation or "sdpa")
     tolerance = _TOLERANCE.get(dtype, _ROUGH)
     trial = _Trial(model, context, tolerance)
-    chunked = trial.passes(Forward(pad_id, None, True, implementation))
+    chunked = trial.fault(Forward(pad_id, None, True, implementation)) is None
     if not chunked:
         logger.warning(
             "%s changes its logits in a way that is not known here: all logits are computed and "
             "kept, so training needs more memory than with other models",
             type(plain).__name__,
         )
+    if doubt := _length_doubt(plain.config.get_text_config(), longest):
+        logger.warning("%s", doubt)
     fallback = Forward(pad_id, None, chunked, implementation)
     if packing == "none":
         return fallback
     reason = packing_obstacle(plain, longest)
     if reason is None:
+        faults: list[str] = []
         for kernel in _kernels(packing, device):
             forward = Forward(pad_id, kernel, chunked, implementation)
-            if trial.passes(forward):
-                logger.info("each prompt is packed with its responses (%s)", kernel)
+            fault = trial.fault(forward)
+            if fault is None:
+                said = "; ".join([kernel, *faults])
+                logger.info("each prompt is packed with its responses (%s)", said)
                 return forward
-        reason = "a trial gave other log-probabilities than the model's own"
+            faults.append(f"{kernel} {fault}")
+        reason = f"in a trial {', '.join(faults)}"
     logger.warning("prompts are not shared between responses: %s", reason)
     return fallback
 
@@ -87,13 +93,21 @@ def packing_obstacle(model: Any, longest: int) -> str | None:
     config = model.config.get_text_config()
     if getattr(model.config, "is_encoder_decoder", False):
         return "the model has an encoder"
+    if getattr(model, "_is_stateful", False):
+        return "the model is recurrent"
     if "position_ids" not in forward_parameters(model):
         return "the model takes no positions"
     layers = set(getattr(config, "layer_types", None) or ())
     if other := sorted(layers - _ATTENTION_LAYERS):
         return f"the model has layers that are no attention ({', '.join(other)})"
-    if getattr(model, "_is_stateful", False):
-        return "the model is recurrent"
+    if "local" in (getattr(config, "attention_layers", None) or ()):
+        # GPT-Neo: counted in places of the row, whatever the positions say.
+        return "the model's local attention counts tokens of the row"
+    return _window_obstacle(config, layers, longest)
+
+
+def _window_obstacle(config: Any, layers: set[str], longest: int) -> str | None:
+    """A limit of how far tokens see that some sequence exceeds."""
     for name, applies in (
         ("sliding_window", _slides(config, layers)),
         ("attention_chunk_size", "chunked_attention" in layers),
@@ -102,6 +116,25 @@ def packing_obstacle(model: Any, longest: int) -> str | None:
         if applies and window is not None and window < longest:
             return f"{name} is {window}, shorter than the longest sequence of {longest} tokens"
     return None
+
+
+def _length_doubt(config: Any, longest: int) -> str | None:
+    """What to say of rotary positions that change with the longest sequence of a forward pass.
+
+    In no layout do they give every sequence what it would get alone, once one is above the limit.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") not in ("dynamic", "longrope"):
+        return None
+    limit = rope.get("original_max_position_embeddings") or config.max_position_embeddings
+    if longest <= limit:
+        return None
+    kind = rope["rope_type"]
+    return (
+        f"the model's positions ({kind}) change with the longest sequence of a forward pass above "
+        f"{limit} tokens, so log-probabilities depend on what goes through together. "
+        f"Set train.max_length: {limit}"
+    )
 
 
 def _slides(config: Any, layers: set[str]) -> bool:
@@ -127,8 +160,8 @@ class _Trial:
         self.parts = whole([_made_up(7, (3, 4), size), _made_up(3, (2, 1, 5), size)])
         self.expected = self._run(self._plain)
 
-    def passes(self, forward: Forward) -> bool:
-        """Whether the log-probabilities are the model's own; an error counts as no."""
+    def fault(self, forward: Forward) -> str | None:
+        """Why it is not to be used; None if its log-probabilities are the model's own."""
 
         def run() -> list[torch.Tensor]:
             with forwarding(self.model, forward):
@@ -138,11 +171,23 @@ class _Trial:
 
         try:
             found = self._run(run)
+            if forward.kernel == "flex":
+                self._backward(forward)
         except Exception as error:  # models raise whatever they like at inputs they do not expect
             logger.debug("kernel %s does not run: %s", forward.kernel, error, exc_info=True)
-            return False
+            return f"does not run ({(str(error) or repr(error)).splitlines()[0]})"
         worst = max((a - b).abs().max().item() for a, b in zip(found, self.expected, strict=True))
-        return worst <= self.tolerance
+        # Written so that what is not a number is a fault, too.
+        if worst <= self.tolerance:
+            return None
+        return f"gives other log-probabilities than the model's own (by {worst:.2g} nats)"
+
+    def _backward(self, forward: Forward) -> None:
+        """Runs what a compiled kernel has apart from its forward pass, and may lack."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        with forwarding(self.model, forward), self.context():
+            total = forward(self.model, self.parts).logprobs.sum()
+            torch.autograd.grad(total, trained, allow_unused=True)
 
     def _run(self, compute: Callable[[], list[torch.Tensor]]) -> list[torch.Tensor]:
         was_training = self.model.training

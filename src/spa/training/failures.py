@@ -25,9 +25,10 @@ def readable_failures(folder: Path) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise RunError(
-            "training needs more GPU memory than there is. Set train.micro_groups: 1 and "
-            "train.gradient_checkpointing: true, or a smaller train.max_length; none but the last "
-            "changes the result. Finished steps are kept up to the last checkpoint."
+            "training needs more GPU memory than there is. Set a smaller train.micro_tokens with "
+            "train.two_phase: true, or train.gradient_checkpointing: true, which do not change the "
+            "result, or a smaller train.max_length, which leaves out longer responses. Finished "
+            "steps are kept up to the last checkpoint."
         ) from error
     except (OSError, SafetensorError) as error:
         raise RunError(

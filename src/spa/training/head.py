@@ -44,13 +44,15 @@ def response_head(model: Any, chunk_elements: int = CHUNK_ELEMENTS) -> Iterator[
     def forward(*args: Any, predicting: torch.Tensor | None = None, **inputs: Any) -> Any:
         if predicting is None:
             return plain(*args, **inputs)
-        if model.base_model is model:
-            raise NotImplementedError("the model does not say which part of it the head reads")
         labels, collision = inputs.pop("labels"), inputs.pop("collision", False)
         # PEFT passes on arguments that nobody gave.
         given = {name: value for name, value in inputs.items() if value is not None}
         given.pop("return_dict", None)
-        hidden = model.base_model(*args, **given).last_hidden_state
+        # Llama 4's text model names its body with a prefix that it does not have.
+        body = model.base_model if model.base_model is not model else getattr(model, "model", model)
+        if body is model:
+            raise NotImplementedError("the model does not say which part of it the head reads")
+        hidden = body(*args, **given).last_hidden_state
         return head(hidden.flatten(0, 1)[predicting], labels=labels, collision=collision)
 
     def forward_head(hidden: torch.Tensor, *args: Any, **given: Any) -> Any:

@@ -8,13 +8,14 @@ that training has changed since.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from spa.training.encoding import EncodedGroup
@@ -23,6 +24,8 @@ from spa.training.micro_batches import Budget, plan_micro_batches, share
 from spa.training.processes import Processes
 
 __all__ = ["ReferenceLogprobs", "compute_reference"]
+
+logger = logging.getLogger(__name__)
 
 
 class ReferenceLogprobs:
@@ -61,17 +64,29 @@ class ReferenceLogprobs:
 
     @classmethod
     def load(cls, path: Path, identity: str) -> ReferenceLogprobs | None:
-        """Reads what `save` wrote; None if there is no file, or one of another training."""
+        """Reads what `save` wrote.
+
+        None if there is no file, one of another training, or one that cannot be read: what it
+        holds can be computed again.
+        """
         if not path.is_file():
             return None
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            if metadata.get("identity") != identity:
-                return None
-            values = file.get_tensor("logprobs")
-        lengths = [int(length) for length in metadata["lengths"].split(",")]
-        names = json.loads(metadata["names"])
-        return cls(dict(zip(names, values.split(lengths), strict=True)))
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("identity") != identity:
+                    return None
+                values = file.get_tensor("logprobs")
+            lengths = [int(length) for length in metadata["lengths"].split(",")]
+            names = json.loads(metadata["names"])
+            return cls(dict(zip(names, values.split(lengths), strict=True)))
+        except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+            logger.warning(
+                "reference log-probabilities are computed again: %s cannot be read (%s)",
+                path,
+                error,
+            )
+            return None
 
 
 def compute_reference(
