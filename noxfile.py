@@ -137,6 +137,16 @@ def learning_check(session: nox.Session) -> None:
 
 
 @nox.session
+def deepspeed(session: nox.Session) -> None:
+    """Trains with DeepSpeed ZeRO in two processes on the CPU (minutes: it builds an extension)."""
+    install(session, ".[test]", "setuptools", "wheel", "ninja")
+    # It needs torch to be there when it is built.
+    build = {"DS_BUILD_OPS": "0"}
+    session.install("-c", CONSTRAINTS, "--no-build-isolation", "deepspeed", env=build)
+    session.run("pytest", "-m", "slow", "tests/training/test_processes.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Runs the benchmarks in ``bench``."""
     scripts = sorted(ROOT.glob("bench/*.py"))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +27,7 @@ from spa.training.run import train
 # peft reads a name that transformers has renamed; spa hides it, plain peft does not.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
 
+CONFIG = Path(__file__).parents[2] / "recipes" / "accelerate" / "fsdp2-cpu.yaml"
 LOSSES = {"spa": SpaLoss(SpaConfig(alpha=2.0)), "dpo": DpoLoss(DpoConfig())}
 
 
@@ -60,15 +65,34 @@ def weights(result: TrainResult) -> dict[str, torch.Tensor]:
     return load_file(result.path / name)
 
 
-def same(one: TrainResult, other: TrainResult, names: tuple[str, ...] = ()) -> None:
-    assert len(one.history) == len(other.history) > 1
+def same(one: TrainResult, other: TrainResult, tolerance: float = 1e-3) -> None:
+    """Rounding grows from step to step with AdamW at a high rate, so several steps are compared
+    loosely, one step closely."""
+    assert len(one.history) == len(other.history)
     for mine, theirs in zip(one.history, other.history, strict=True):
         assert mine.keys() == theirs.keys()
-        for name in ("loss", "grad_norm", "weight", "rewards/margins", "pairs", *names):
+        for name in ("loss", "grad_norm", "weight", "rewards/margins", "pairs"):
             if name in mine:
-                assert mine[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-6), name
+                wanted = pytest.approx(theirs[name], rel=tolerance, abs=tolerance / 10)
+                assert mine[name] == wanted, name
     for name, value in weights(one).items():
-        torch.testing.assert_close(weights(other)[name], value, rtol=1e-4, atol=2e-4)
+        torch.testing.assert_close(weights(other)[name], value, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("accelerate", [None, "fsdp2-cpu.yaml"])
+def test_one_step_of_two_processes_is_that_of_one(run: Any, accelerate: str | None) -> None:
+    """One batch of all groups, five of which are large enough to need several passes."""
+    settings: dict[str, Any] = {
+        "batch_pairs": 1000,
+        "epochs": 1,
+        "micro_groups": None,
+        "micro_tokens": 30,
+        "two_phase": True,
+    }
+    alone = run("one", **settings)
+    config = None if accelerate is None else str(CONFIG.with_name(accelerate))
+    same(alone, run("two", processes=2, accelerate=config, **settings), tolerance=1e-5)
+    assert alone.steps == 1
 
 
 @pytest.mark.parametrize("loss", ["spa", "dpo"])
@@ -81,9 +105,6 @@ def test_two_processes_take_the_same_steps_as_one(run: Any, loss: str) -> None:
     assert two.warnings == ()
     assert seen[-1].step == two.steps - 1
     assert not list((two.path.parent).glob("*.log"))
-
-
-CONFIG = Path(__file__).parents[2] / "recipes" / "accelerate" / "fsdp2-cpu.yaml"
 
 
 @pytest.mark.parametrize("lora", [LoraSettings(r=4), None], ids=["lora", "full"])
@@ -141,3 +162,48 @@ def test_a_missing_configuration_of_accelerate(run: Any, tmp_path: Path) -> None
         f"train.accelerate: there is no file {tmp_path / 'fsdp.yaml'}. "
         "`accelerate config --config_file FILE` writes one."
     )
+
+
+def test_a_launcher_may_start_spa_itself(tmp_path: Path) -> None:
+    """The first process runs all stages; the second waits, and joins it for training."""
+    from tiny_llama import save_tiny_llama
+    from tiny_recipe import write_tiny_recipe
+
+    model = save_tiny_llama(tmp_path / "model", max_position_embeddings=4096)
+    recipe = write_tiny_recipe(tmp_path, model)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", "-m", "spa", "run", recipe.name, "--name", "both"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Next:") == 1
+    manifest = json.loads((tmp_path / "runs" / "both" / "run.json").read_text())
+    assert manifest["status"] == "done"
+    alone = [sys.executable, "-m", "spa", "run", recipe.name, "--name", "alone"]
+    subprocess.run([*alone, "--runs-dir", "other"], cwd=tmp_path, check=True, capture_output=True)
+    other = json.loads((tmp_path / "other" / "alone" / "run.json").read_text())
+    steps = [
+        next(stage for stage in each["stages"] if stage["name"] == "train")["details"]["last_step"]
+        for each in (manifest, other)
+    ]
+    assert steps[0]["loss"] == pytest.approx(steps[1]["loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["zero2", "zero3"])
+@pytest.mark.parametrize("lora", [LoraSettings(r=4), None], ids=["lora", "full"])
+def test_deepspeed_takes_the_same_steps(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, lora: Any
+) -> None:
+    """DeepSpeed builds an extension at its first start, which takes minutes."""
+    pytest.importorskip("deepspeed")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    shipped = CONFIG.with_name(f"deepspeed-{stage}.yaml")
+    alone = run("one", lora=lora)
+    sharded = run("two", lora=lora, processes=2, accelerate=str(shipped))
+    same(alone, sharded)

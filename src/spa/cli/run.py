@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -70,6 +71,7 @@ def run(
         from spa.training.launched import follow
 
         _quiet_libraries()
+        logging.getLogger("spa").setLevel(logging.ERROR)  # the first process speaks for all
         follow()
         return
     _run(loaded, runs_dir, name, again, as_json=as_json)
@@ -164,9 +166,6 @@ def _place(runs_dir: Path, name: str | None) -> list[str]:
 
 def _quiet_libraries() -> None:
     """Keeps the libraries' own progress bars and notices out of the ladder."""
-    import logging
-    import os
-
     from rich.logging import RichHandler
 
     from spa.cli.console import err

@@ -59,12 +59,13 @@ def fit(job: Job, on_progress: Observe, should_stop: ShouldStop) -> TrainResult:
     """
     started = time.monotonic()
     transformers_logging.disable_progress_bar()
-    arguments = _arguments(job)  # finds the other processes
     tokenizer = load_tokenizer(job.model)
     pad = tokenizer.pad_token_id
     policy = load_trainable(job.model, job.settings, job.seed)
     _check_vocabulary(policy, job)
     before = weights_digest(policy.model)
+    # Finds the other processes. After the model is loaded: DeepSpeed would load a part of it.
+    arguments = _arguments(job)
     use_cache = policy.model.config.use_cache
 
     def context() -> AbstractContextManager[object]:
