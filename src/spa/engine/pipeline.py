@@ -6,10 +6,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from spa.engine.ahead import check_ahead
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
 from spa.engine.files import disk_errors, write_json
@@ -81,20 +83,27 @@ def run_recipe(
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
+        RecipeError: If a later stage could not be run on this model; nothing was done.
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
     """
     check_components(recipe)
     Policy("base", recipe.model).spec()
-    context = RunContext(
-        name=name or default_run_name(recipe),
-        recipe=recipe,
-        runs=runs,
-        models=ModelPool(),
-        interrupt=interrupt or Interrupt(),
-        listen=listen,
-    )
-    run = _Run(context)
+    with closing(ModelPool()) as models:
+        check_ahead(recipe, models)
+        context = RunContext(
+            name=name or default_run_name(recipe),
+            recipe=recipe,
+            runs=runs,
+            models=models,
+            interrupt=interrupt or Interrupt(),
+            listen=listen,
+        )
+        return _carry_out(_Run(context))
+
+
+def _carry_out(run: _Run) -> RunResult:
+    context, listen = run.context, run.context.listen
     run.claim()
     listen(RunEvent("run_started", context.name))
     try:
@@ -111,8 +120,6 @@ def run_recipe(
         details: dict[str, JsonValue] = {"status": "failed", "error": str(error)}
         listen(RunEvent("run_failed", context.name, details=details))
         raise
-    finally:
-        context.models.close()
     manifest = run.note("done")
     listen(RunEvent("run_finished", context.name))
     return RunResult(run.folder, manifest)
