@@ -90,6 +90,17 @@ def test_the_same_recipe_again_asks_nothing(recipe: Load, tmp_path: Path, asked:
         assert second[name] == first[name]
 
 
+def test_a_run_that_was_finished_is_not_checked_ahead_again(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(HFBackend, "check", lambda *_: checked.append("check") or [])
+    run(recipe(), tmp_path)
+    assert checked == ["check"]
+    run(recipe(), tmp_path)
+    assert checked == ["check"]
+
+
 def test_another_loss_shares_everything_up_to_the_pairs(
     recipe: Load, recipe_file: Path, tmp_path: Path
 ) -> None:

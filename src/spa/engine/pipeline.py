@@ -90,7 +90,6 @@ def run_recipe(
     check_components(recipe)
     Policy("base", recipe.model).spec()
     with closing(ModelPool()) as models:
-        check_ahead(recipe, models)
         context = RunContext(
             name=name or default_run_name(recipe),
             recipe=recipe,
@@ -99,12 +98,15 @@ def run_recipe(
             interrupt=interrupt or Interrupt(),
             listen=listen,
         )
-        return _carry_out(_Run(context))
+        run = _Run(context)
+        run.claim()
+        if not run.finished_before:  # what was carried out once needs no libraries to be loaded
+            check_ahead(recipe, models)
+        return _carry_out(run)
 
 
 def _carry_out(run: _Run) -> RunResult:
     context, listen = run.context, run.context.listen
-    run.claim()
     listen(RunEvent("run_started", context.name))
     try:
         run.note("running")
