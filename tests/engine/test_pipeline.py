@@ -101,6 +101,21 @@ def test_a_run_that_was_finished_is_not_checked_ahead_again(
     assert checked == ["check"]
 
 
+def test_the_manifest_tells_sizes_and_kinds_of_policy_and_judge(
+    recipe: Load, tmp_path: Path
+) -> None:
+    alone, _ = run(recipe(), tmp_path)
+    assert (alone["policy_type"], alone["judge_type"], alone["judge_parameters"]) == (
+        "llama",
+        None,
+        None,
+    )
+    path = alone["recipe"]["model"]["path"]
+    other, _ = run(recipe([f"judge.backend={{use: hf, path: {path}}}"]), tmp_path)
+    assert other["judge_type"] == "llama"
+    assert other["judge_parameters"] == other["policy_parameters"] > 10_000
+
+
 def test_another_loss_shares_everything_up_to_the_pairs(
     recipe: Load, recipe_file: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from spa.cli.console import out
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 __all__ = ["funnel_table", "metrics_tables", "print_funnel", "print_summary"]
 
@@ -67,6 +68,8 @@ def metrics_tables(
 ) -> list[Table]:
     """One table an evaluator: a row a figure, a column a model or difference.
 
+    A difference between models is bold where its interval excludes 0.
+
     Args:
         metrics: As the manifest has them.
         confidences: Evaluator to the coverage of its intervals, where it says one.
@@ -97,10 +100,22 @@ def _confidences(manifest: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _cell(metric: Mapping[str, Any]) -> str:
+def _cell(metric: Mapping[str, Any]) -> Text:
+    """A figure with its interval; a difference is bold where that leaves no doubt of its sign."""
+    from rich.text import Text
+
+    sure = metric["low"] is not None and (metric["low"] > 0 or metric["high"] < 0)
+    return Text(_figure(metric), style="bold" if sure and _is_difference(metric) else "")
+
+
+def _is_difference(metric: Mapping[str, Any]) -> bool:
+    return " - " in metric["model"]
+
+
+def _figure(metric: Mapping[str, Any]) -> str:
     if metric["value"] is None:
         return "no value"
-    signed = "+" if " - " in metric["model"] else ""
+    signed = "+" if _is_difference(metric) else ""
     text = f"{metric['value']:{signed}.2f}"
     if metric["low"] is not None:
         text += f" [{metric['low']:{signed}.2f}, {metric['high']:{signed}.2f}]"
@@ -114,17 +129,8 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
         and stage["details"]["asked"] + stage["details"]["replayed"]
         for stage in manifest["stages"]
     )
-    if asked and manifest["recipe"]["judge"]["backend"] is None:
-        yield (
-            "the model judged its own answers. Models prefer their own text: "
-            "confirm with another judge."
-        )
-        parameters = manifest.get("policy_parameters")
-        if parameters is not None and parameters < SMALL_MODEL:
-            yield (
-                f"a judge of {_millions(parameters)} carries little signal. "
-                "These scores show that the pipeline works, not that the model got better."
-            )
+    if asked:
+        yield from _of_the_judge(manifest)
     if left_out := list(filter(None, map(_unscored, manifest["stages"]))):
         yield (
             f"responses without a score: {', '.join(left_out)}. They are in no pair, and a missing "
@@ -133,6 +139,29 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
     if manifest["recipe"]["evaluate"] and not manifest["metrics"]:
         yield "no prompt is held out, so nothing was evaluated. Set prompts.split.heldout."
     yield from manifest["outputs"].get("warnings", ())
+
+
+def _of_the_judge(manifest: Mapping[str, Any]) -> Iterable[str]:
+    """Whether a model that judged is kin to the policy (arXiv 2410.21819), or too small."""
+    policy, judge = manifest["recipe"]["model"], manifest["recipe"]["judge"]["backend"]
+    itself = judge is None or (judge.get("path") is not None and judge["path"] == policy["path"])
+    kind = manifest.get("judge_type")
+    if itself:
+        yield (
+            "the model judged its own answers. Models prefer their own text: "
+            "confirm with another judge."
+        )
+    elif kind is not None and kind == manifest.get("policy_type"):
+        yield (
+            f"judge and policy are both of type {kind}. Models prefer text of their own family: "
+            "if these two are of one, confirm with a judge of another."
+        )
+    parameters = manifest.get("policy_parameters" if judge is None else "judge_parameters")
+    if parameters is not None and parameters < SMALL_MODEL:
+        yield (
+            f"a judge of {_millions(parameters)} carries little signal. "
+            "These scores show that the pipeline works, not that the model got better."
+        )
 
 
 def _millions(parameters: int) -> str:

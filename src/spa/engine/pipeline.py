@@ -28,10 +28,11 @@ from spa.engine.stages.prompts import prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
 from spa.errors import RunError
-from spa.models.identity import parameter_count
+from spa.models.identity import model_type, parameter_count
+from spa.models.spec import ModelSpec
 from spa.plugins.catalogue import load_catalogue
 from spa.plugins.provenance import plugin_records
-from spa.recipe import Recipe
+from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, Prompt, RunEvent, Scored
 
 __all__ = ["default_run_name", "planned_stages", "run_recipe"]
@@ -229,7 +230,7 @@ class _Run:
             self._facts = {
                 "versions": versions(),
                 "hardware": hardware(),
-                "policy_parameters": _parameters(context.recipe),
+                **_models(context.recipe),
                 "git": git_state(Path(context.recipe.source).resolve().parent),
                 "plugins": plugin_records(
                     load_catalogue(), [spec.registered for spec in context.recipe.components]
@@ -255,12 +256,20 @@ class _Run:
         return manifest
 
 
-def _parameters(recipe: Recipe) -> int | None:
-    """Size of the policy, where its backend says where the weights lie."""
-    config = recipe.model.config
-    return (
-        parameter_count(Policy("base", recipe.model).spec()) if hasattr(config, "adapter") else None
-    )
+def _models(recipe: Recipe) -> dict[str, int | str | None]:
+    """Size and architecture of the policy and of a judge of its own, where backends tell."""
+    facts: dict[str, int | str | None] = {}
+    for name, backend in (("policy", recipe.model), ("judge", recipe.judge.backend)):
+        spec = None if backend is None else _weights(backend)
+        facts[f"{name}_parameters"] = None if spec is None else parameter_count(spec)
+        facts[f"{name}_type"] = None if spec is None else model_type(spec)
+    return facts
+
+
+def _weights(backend: ComponentSpec) -> ModelSpec | None:
+    """Where a backend's weights lie; None if it only serves them."""
+    told = hasattr(backend.config, "adapter") and hasattr(backend.config, "path")
+    return Policy("base", backend).spec() if told else None
 
 
 class _Answers:
