@@ -80,7 +80,7 @@ def train_stage(
         "train",
         done=total,
         total=total,
-        details={"cached": cached, "seconds": seconds},
+        details={"cached": cached, "seconds": seconds, **_last_step(result)},
     )
     context.stages.append(
         StageRecord(
@@ -154,6 +154,13 @@ def _train(
             )
     except TrainingStopped as stopped:
         raise KeyboardInterrupt from stopped
+
+
+def _last_step(result: TrainResult) -> dict[str, JsonValue]:
+    """Progress tells of the steps under way; this, that the last one is done."""
+    last = result.history[-1] if result.history else {}
+    place: dict[str, JsonValue] = {"step": result.steps, "steps": result.steps}
+    return {**place, "loss": last["loss"]} if "loss" in last else place
 
 
 def _details(result: TrainResult) -> dict[str, Any]:
