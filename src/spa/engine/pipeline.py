@@ -117,10 +117,11 @@ def _carry_out(run: _Run) -> RunResult:
         listen(RunEvent("run_failed", context.name, details={"status": "interrupted"}))
         raise
     except BaseException as error:
+        details: dict[str, JsonValue] = {"status": "failed", "error": str(error)}
         if isinstance(error, NothingToTrainOn):
             run.funnels.append([asdict(step) for step in error.steps])
+            details["funnel"] = run.funnels[-1]
         run.failed(error)
-        details: dict[str, JsonValue] = {"status": "failed", "error": str(error)}
         listen(RunEvent("run_failed", context.name, details=details))
         raise
     manifest = run.note("done")
