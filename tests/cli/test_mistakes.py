@@ -87,7 +87,7 @@ def test_a_plugin_that_fails_to_import_is_named_where_it_is_needed(
     importlib.invalidate_caches()
     assert failure(capsys, "--swap", "refine=better", code=2) == (
         "--swap refine=better  refine.use: unknown refiner 'better'. Valid names: self-refine. "
-        "plugin 'broken' (spa-broken 0.1) failed to load: ModuleNotFoundError: "
+        "Plugin 'broken' (spa-broken 0.1) failed to load: ModuleNotFoundError: "
         f"No module named 'nothing_like_this' (at {tmp_path}/spa_broken.py:1).\n"
     )
     assert main(["run", "tiny.yaml", "--dry-run"]) == 0

@@ -365,7 +365,7 @@ def test_plugin_that_failed_to_load(mistakes: Mistakes, text: str, catalogue: Ca
     )
     assert found == [
         "recipe.yaml:17:8  judge.use: unknown judge 'rules'. Valid names: constitution. "
-        "plugin 'rules' (spa-rules 0.3) failed to load: ImportError: no spa_core."
+        "Plugin 'rules' (spa-rules 0.3) failed to load: ImportError: no spa_core."
     ]
 
 
