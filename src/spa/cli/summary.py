@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spa.cli.console import out
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -19,32 +20,44 @@ __all__ = ["funnel_table", "metrics_tables", "print_funnel", "print_summary"]
 SMALL_MODEL = 1_000_000_000
 
 
-def print_summary(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Prints funnels, metrics, notes, the path of the result and the next command."""
+def print_summary(
+    folder: Path, manifest: Mapping[str, Any], console: Console | None = None
+) -> None:
+    """Prints funnels, metrics, notes, the path of the result and the next command.
+
+    Args:
+        folder: Of the run.
+        manifest: What its ``run.json`` says.
+        console: Where to print; stdout by default.
+    """
+    console = out() if console is None else console
     for number, steps in enumerate(manifest["funnels"], start=1):
-        print_funnel(steps, number if len(manifest["funnels"]) > 1 else None)
+        print_funnel(steps, number if len(manifest["funnels"]) > 1 else None, console)
     for table in metrics_tables(manifest["metrics"], _confidences(manifest)):
-        out().print()
-        out().print(table)
+        console.print()
+        console.print(table)
     for note in _notes(manifest):
-        out().print(f"\nNote: {note}", style="yellow")
+        console.print(f"\nNote: {note}", style="yellow")
     kind = manifest["outputs"]["kind"]
     path = os.path.normpath(folder / manifest["outputs"]["path"])
-    out().print(
+    console.print(
         f"\n{'Adapter: ' if kind == 'adapter' else 'Model:   '}{path}",
         soft_wrap=True,
     )
-    out().print(f"Run:     {folder / 'run.json'}", soft_wrap=True)
+    console.print(f"Run:     {folder / 'run.json'}", soft_wrap=True)
     merged = shlex.join(
         ["spa", "export", str(folder), "--format", "merged", "--output", "merged-model"]
     )
-    out().print(f"Next:    {merged}", soft_wrap=True)
+    console.print(f"Next:    {merged}", soft_wrap=True)
 
 
-def print_funnel(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> None:
+def print_funnel(
+    steps: Sequence[Mapping[str, Any]], number: int | None = None, console: Console | None = None
+) -> None:
     """Prints where prompts were lost."""
-    out().print()
-    out().print(funnel_table(steps, number))
+    console = out() if console is None else console
+    console.print()
+    console.print(funnel_table(steps, number))
 
 
 def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> Table:
