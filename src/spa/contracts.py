@@ -103,7 +103,13 @@ class Source(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Samples the responses of a prompt."""
+    """Samples the responses of a prompt.
+
+    Whatever asks (generators, judges, refiners, evaluators) may also have a method
+    ``will_ask() -> Sequence[Request]``. It returns examples of what will be asked, one for each
+    combination of prefill and labels; what their messages say does not matter. Before a run's
+    first stage the backend is asked whether it could answer them (see `Backend`).
+    """
 
     def sample(self, prompt: Prompt) -> Returns[Sequence[Response]]:
         """Returns the samples y_1 .. y_n."""
@@ -172,7 +178,13 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class Backend(Protocol):
-    """Runs a model."""
+    """Runs a model.
+
+    A backend may also have a method ``check(requests: Sequence[Request]) -> Sequence[str]``. It is
+    called before a run's first stage, with examples of what components will ask, and returns why
+    requests of their kind could never be answered: what is wrong, what is valid, what to do;
+    nothing if all is well. It must not load weights. A backend without it is not asked.
+    """
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result | RequestFailure]]:
         """Yields (place in ``requests``, result) as they finish, in any order, each place once."""

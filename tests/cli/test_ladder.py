@@ -69,6 +69,8 @@ def test_unscored_responses_are_shown_whether_judged_now_or_before(screen: io.St
     with Ladder(["sample"]) as ladder:
         ladder(event("stage_finished", 9, 9, seconds=1.0, cached=False, unscored=unscored))
         assert ladder.rungs["sample"].note == "1,234 unscored"
+        ladder(event("stage_progress", 3, 9, unscored={"missing": 2}))
+        assert ladder.rungs["sample"].note == "2 unscored"
         ladder(event("stage_finished", 9, 9, seconds=1.0, cached=True, unscored=unscored))
         assert ladder.rungs["sample"].note == "from the store, 1,234 unscored"
         ladder(event("stage_finished", 9, 9, seconds=1.0, cached=True, unscored={}))
@@ -80,5 +82,10 @@ def test_training_shows_step_and_loss(screen: io.StringIO) -> None:
         ladder(RunEvent("stage_started", "run", "train", 0, 8))
         details = {"step": 2, "steps": 4, "loss": 0.6931}
         ladder(RunEvent("stage_progress", "run", "train", 4, 8, 0, details))
-    assert ladder.rungs["train"].note == "step 2/4, loss 0.693"
+        assert ladder.rungs["train"].note == "step 2/4, loss 0.693"
+        done = {"step": 4, "steps": 4, "loss": 0.5, "seconds": 9.0, "cached": False}
+        ladder(RunEvent("stage_finished", "run", "train", 8, 8, 0, done))
+        assert ladder.rungs["train"].note == "step 4/4, loss 0.500"
+        ladder(RunEvent("stage_finished", "run", "train", 8, 8, 0, {**done, "cached": True}))
+        assert ladder.rungs["train"].note == "from the store"
     assert "train" in screen.getvalue()

@@ -87,7 +87,7 @@ def test_a_plugin_that_fails_to_import_is_named_where_it_is_needed(
     importlib.invalidate_caches()
     assert failure(capsys, "--swap", "refine=better", code=2) == (
         "--swap refine=better  refine.use: unknown refiner 'better'. Valid names: self-refine. "
-        "plugin 'broken' (spa-broken 0.1) failed to load: ModuleNotFoundError: "
+        "Plugin 'broken' (spa-broken 0.1) failed to load: ModuleNotFoundError: "
         f"No module named 'nothing_like_this' (at {tmp_path}/spa_broken.py:1).\n"
     )
     assert main(["run", "tiny.yaml", "--dry-run"]) == 0
@@ -134,6 +134,35 @@ def test_too_few_samples_for_informativeness(capsys: Captured) -> None:
         "their scores says nothing or is always 0, and every group would be dropped. Set "
         "generate.n to 3 or more, or remove this denoiser\n"
     )
+
+
+def test_labels_of_more_than_one_token(capsys: Captured, tiny_folder: Path) -> None:
+    assert failure(capsys, "--set", "judge.labels=[1, 10]", code=2) == (
+        "tiny.yaml  judge: label '10' is not one token after 'Score: ' for the tokenizer of "
+        f"'{tiny_folder}'. Use labels of one token each, for example the digits 1 to 9 or the "
+        "letters A to E, or a prefill that does not end in a space.\n"
+    )
+    assert not Path("runs").exists()
+
+
+def test_labels_of_an_evaluator_are_checked_before_sampling(
+    capsys: Captured, tiny_folder: Path
+) -> None:
+    options = ("--swap", "evaluate=pairwise", "--set", "evaluate.0.labels=[left, right]")
+    assert failure(capsys, *options, code=2) == (
+        "tiny.yaml  evaluate.0: label 'left' is not one token after 'Better answer: ' for the "
+        f"tokenizer of '{tiny_folder}'. Use labels of one token each, for example the digits 1 to "
+        "9 or the letters A to E, or a prefill that does not end in a space.\n"
+    )
+    assert not Path("runs").exists()
+
+
+def test_an_adapter_for_layers_that_are_not_there(capsys: Captured) -> None:
+    assert failure(capsys, "--set", "train.lora.target_modules=[query, value]", code=2) == (
+        "tiny.yaml  train.lora.target_modules: no layer of the model is among query, value. Valid: "
+        "all-linear, or some of down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj\n"
+    )
+    assert not Path("runs").exists()
 
 
 class FullDisk(io.FileIO):

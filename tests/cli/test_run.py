@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,15 +102,49 @@ def test_the_next_command_leaves_out_the_same_plugins(
 
 @pytest.mark.usefixtures("recipe_file")
 def test_no_pair_left_shows_the_funnel_and_advice(capsys: Captured) -> None:
-    assert main(["run", "tiny.yaml", "--set", "pairs.margin=1000"]) == 1
+    command = [
+        "run",
+        "tiny.yaml",
+        "--name",
+        "mine",
+        "--set",
+        "pairs.margin=1000",
+        "--set",
+        "seed=1",
+    ]
+    assert main(command) == 1
     said = capsys.readouterr()
     assert "paired (0 pairs)" in said.out
     assert "7 no_pair" in said.out
-    assert said.err.endswith(
+    before, _, following = said.err.rpartition("Next: ")
+    assert before.endswith(
         "no preference pair is left, so nothing was trained.\n"
         "The score differences are below the margin: lower pairs.margin.\n"
         "More prompts give more groups that can be kept.\n"
     )
+    assert re.fullmatch(
+        r"spa run tiny\.yaml --set seed=1 --set pairs\.margin=0\.0?\d\d?\n", following
+    )
+    assert main(following.split()[1:]) == 0
+
+
+@pytest.mark.usefixtures("recipe_file")
+def test_no_pair_left_and_no_one_setting_that_helps(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spa.components.judges.constitution import ConstitutionJudge
+
+    monkeypatch.setattr(ConstitutionJudge, "score", lambda *_: {})
+    assert main(["run", "tiny.yaml", "--name", "mine", "--json"]) == 1
+    said = capsys.readouterr()
+    assert said.err.endswith(
+        "More prompts give more groups that can be kept.\n"
+        "Next: change the recipe, then type: spa run tiny.yaml --name mine\n"
+    )
+    last = json.loads(said.out.splitlines()[-1])
+    assert last["kind"] == "run_failed"
+    scored = {"name": "scored", "prompts": 0, "lost": {"unscored": 7}, "pairs": None}
+    assert scored in last["details"]["funnel"]
 
 
 @pytest.mark.usefixtures("recipe_file")

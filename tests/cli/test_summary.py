@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from spa.cli import console
-from spa.cli.summary import print_summary
+from spa.cli.summary import metrics_tables, print_summary
 
+POLICY = {"use": "spa-align/hf", "path": "models/small"}
 Captured = pytest.CaptureFixture[str]
 
 
@@ -30,7 +31,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "funnels": [],
         "metrics": [],
         "stages": [],
-        "recipe": {"judge": {"backend": None}, "evaluate": []},
+        "recipe": {"model": POLICY, "judge": {"backend": None}, "evaluate": []},
         "outputs": {"kind": "adapter", "path": "../store/train-1/adapter"},
         "policy_parameters": None,
     }
@@ -81,3 +82,72 @@ def test_a_small_model_that_judges_itself_is_named_as_one(
         f"Note: a judge of {said} carries little signal. These scores show that the pipeline "
         "works, not that the model got better."
     )
+
+
+def judged_by(backend: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    recipe = {"model": POLICY, "judge": {"backend": backend}, "evaluate": []}
+    return {"recipe": recipe, "stages": [stage("judge", asked=4)], **facts}
+
+
+OTHER = {"use": "spa-align/hf", "path": "models/large"}
+ITSELF = (
+    "Note: the model judged its own answers. Models prefer their own text: confirm with another "
+    "judge."
+)
+KIN = (
+    "Note: judge and policy are both of type llama. Models prefer text of their own family: if "
+    "these two are of one, confirm with a judge of another."
+)
+SMALL = (
+    "Note: a judge of 900 million parameters carries little signal. These scores show that the "
+    "pipeline works, not that the model got better."
+)
+
+
+@pytest.mark.parametrize(
+    ("backend", "facts", "notes"),
+    [
+        (POLICY, {"policy_type": "llama", "judge_type": "llama"}, [ITSELF]),
+        (OTHER, {"policy_type": "llama", "judge_type": "llama"}, [KIN]),
+        (OTHER, {"policy_type": "llama", "judge_type": "qwen3"}, []),
+        (OTHER, {"policy_type": None, "judge_type": None}, []),
+        ({"use": "served/api", "name": "m"}, {"policy_parameters": 9 * 10**8}, []),
+        (OTHER, {"judge_parameters": 9 * 10**8, "policy_parameters": 8 * 10**9}, [SMALL]),
+        (OTHER, {"judge_parameters": 10**9, "policy_parameters": 9 * 10**8}, []),
+    ],
+)
+def test_a_judge_that_is_kin_or_small_is_named(
+    capsys: Captured, backend: dict[str, Any], facts: dict[str, Any], notes: list[str]
+) -> None:
+    assert printed(capsys, **judged_by(backend, **facts))[:-3] == notes
+
+
+def metric(model: str, value: float | None, low: float | None, high: float | None) -> Any:
+    return {
+        "evaluator": "judge-scores",
+        "name": "harmlessness",
+        "model": model,
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": 8,
+        "missing": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "bold"),
+    [
+        (metric("round-1 - base", 0.5, 0.2, 0.8), True),
+        (metric("round-1 - base", -0.5, -0.8, -0.2), True),
+        (metric("round-1 - base", 0.5, 0.0, 0.8), False),
+        (metric("round-1 - base", 0.5, -0.1, 0.8), False),
+        (metric("round-1 - base", 0.5, None, None), False),
+        (metric("round-1 - base", None, None, None), False),
+        (metric("round-1", 5.0, 4.0, 6.0), False),
+    ],
+)
+def test_only_differences_whose_interval_excludes_0_are_bold(change: Any, bold: bool) -> None:
+    (table,) = metrics_tables([metric("base", 5.0, 4.0, 6.0), change], {})
+    cells = [column._cells[0] for column in table.columns[1:]]
+    assert [getattr(cell, "style", None) for cell in cells] == ["", "bold" if bold else ""]

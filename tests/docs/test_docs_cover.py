@@ -13,7 +13,7 @@ import typer
 import spa.api
 from spa.cli import plugins as plugin_commands
 from spa.cli.app import COMMANDS
-from spa.engine.rounds import ADVICE
+from spa.engine.advice import ADVICE
 from spa.plugins import hookspecs
 from spa.plugins.catalogue import build_catalogue
 from spa.plugins.kinds import KINDS

@@ -17,6 +17,7 @@ from spa.errors import RunError
 from spa.recipe import Recipe
 from spa.types import RunEvent
 
+PROGRESS_OF_JUDGE = ("stage_progress", "judge")
 Load = Callable[..., Recipe]
 
 
@@ -74,6 +75,9 @@ def test_a_run_goes_through_all_stages_and_says_what_it_did(recipe: Load, tmp_pa
         "spa-align/constitution",
         "spa-align/lexicographic",
     }
+    (trained,) = [e.details for e in events if (e.kind, e.stage) == ("stage_finished", "train")]
+    assert trained["step"] == trained["steps"] > 0
+    assert isinstance(trained["loss"], float)
     finished = [e.stage for e in events if e.kind == "stage_finished"]
     assert finished == planned_stages(loaded)
     assert (events[0].kind, events[-1].kind) == ("run_started", "run_finished")
@@ -88,6 +92,32 @@ def test_the_same_recipe_again_asks_nothing(recipe: Load, tmp_path: Path, asked:
     assert all(cached(second).values())
     for name in ("funnels", "metrics", "outputs", "recipe"):
         assert second[name] == first[name]
+
+
+def test_a_run_that_was_finished_is_not_checked_ahead_again(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(HFBackend, "check", lambda *_: checked.append("check") or [])
+    run(recipe(), tmp_path)
+    assert checked == ["check"]
+    run(recipe(), tmp_path)
+    assert checked == ["check"]
+
+
+def test_the_manifest_tells_sizes_and_kinds_of_policy_and_judge(
+    recipe: Load, tmp_path: Path
+) -> None:
+    alone, _ = run(recipe(), tmp_path)
+    assert (alone["policy_type"], alone["judge_type"], alone["judge_parameters"]) == (
+        "llama",
+        None,
+        None,
+    )
+    path = alone["recipe"]["model"]["path"]
+    other, _ = run(recipe([f"judge.backend={{use: hf, path: {path}}}"]), tmp_path)
+    assert other["judge_type"] == "llama"
+    assert other["judge_parameters"] == other["policy_parameters"] > 10_000
 
 
 def test_another_loss_shares_everything_up_to_the_pairs(
@@ -360,6 +390,9 @@ def test_responses_without_a_score_are_counted_under_their_reason(
     assert unscored == {"judge": {"unparsable": 10}, "judge-refined": {"missing": 1}}
     told = {e.stage: e.details.get("unscored") for e in events if e.kind == "stage_finished"}
     assert told["judge"] == {"unparsable": 10}
+    live = [e.details["unscored"] for e in events if (e.kind, e.stage) == PROGRESS_OF_JUDGE]
+    assert live[-1] == {"unparsable": 10}
+    assert not any("unscored" in e.details for e in events if e.stage in ("sample", "train"))
     assert manifest["funnels"][0][2]["lost"] == {"refined_unscored": 1}
 
 

@@ -111,3 +111,15 @@ def test_answers_are_found_again_by_their_request(tmp_path: Path) -> None:
     assert {key: again.find(key) for key in results} == results
     assert again.find(request_key(ChatRequest((Message("user", "a"),), seed=2))) is None
     again.close()
+
+
+def test_rows_of_an_interrupted_stage_can_be_looked_at(tmp_path: Path) -> None:
+    row = JudgedRow("p/s0", "p", {"h": Score(None, "unparsable")})
+    writer = RowWriter(StageFolder(tmp_path / "s", JudgedRow))
+    writer.rows("job", [row])
+    writer.close()
+    again = RowWriter(StageFolder(tmp_path / "s", JudgedRow))
+    assert list(again.kept()) == [row]
+    again.rows("other", [row])
+    assert list(again.kept()) == [row, row]
+    again.close()

@@ -14,7 +14,7 @@ from tiny_llama import make_model, make_tokenizer, save_tiny_llama
 from spa.errors import SpaError
 from spa.models.cache import cache_folder, file_sha256
 from spa.models.chat import render
-from spa.models.identity import fingerprint, parameter_count
+from spa.models.identity import fingerprint, model_type, parameter_count
 from spa.models.loading import load_model, load_policy, load_tokenizer, pick_dtype
 from spa.models.location import is_hub_name, local_path
 from spa.models.spec import ModelSpec
@@ -277,3 +277,15 @@ def test_the_converted_model_is_plain_safetensors(smol_path: Path) -> None:
     files = {file.name for file in smol_path.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
     assert parameter_count(ModelSpec(str(smol_path))) == 134_515_008
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "llama"), ("{}", None), ("[]", None), ('{"model_type": 3}', None), ("{", None)],
+)
+def test_model_type_is_what_the_configuration_says(
+    folder: Path, content: str | None, told: str | None
+) -> None:
+    if content is not None:
+        (folder / "config.json").write_text(content, encoding="utf-8")
+    assert model_type(ModelSpec(str(folder))) == told

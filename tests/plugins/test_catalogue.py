@@ -94,7 +94,7 @@ def test_a_broken_plugin_is_named_only_where_a_name_is_missing(install: Install)
     assert catalogue.resolve("judge", "constitution").builtin
     unknown = message(catalogue, "judge", "rubrik")
     assert unknown.endswith(
-        "plugin 'rubric' (spa-rubric 0.2) failed to load: ModuleNotFoundError: "
+        "Plugin 'rubric' (spa-rubric 0.2) failed to load: ModuleNotFoundError: "
         f"No module named 'no_such_package' (at {site / 'bad.py'}:1)."
     )
     assert "failed to load" in message(catalogue, "judge", "spa-rubric/rubric")
@@ -106,7 +106,7 @@ def test_a_disabled_plugin_is_named_where_a_name_is_missing(install: Install) ->
     assert message(build_catalogue("no:odd,no:rubric"), "judge", "spa-align/x").endswith(
         "Valid names: constitution."
     )
-    assert "plugin 'odd' (stranger 1.0) is disabled by option -P or SPA_PLUGINS." in message(
+    assert "Plugin 'odd' (stranger 1.0) is disabled by option -P or SPA_PLUGINS." in message(
         build_catalogue("no:odd"), "judge", "odd"
     )
 

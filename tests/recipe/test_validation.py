@@ -14,6 +14,8 @@ from spa.plugins.discovery import Entry, Plugin
 
 Mistakes = Callable[..., list[str]]
 
+LOSSES = "cpo, dpo, hinge, ipo, orpo, reward-soup, safedpo, sft, simpo, spa, wpo"
+
 
 class Raising(ComponentConfig):
     @model_validator(mode="after")
@@ -156,7 +158,7 @@ def test_no_mistake(mistakes: Mistakes, text: str) -> None:
             "use: spa\n",
             "use: smpo\n",
             "recipe.yaml:29:8  loss.use: unknown loss 'smpo'. Did you mean 'simpo'? "
-            "Valid names: dpo, sft, simpo, spa.",
+            f"Valid names: {LOSSES}.",
         ),
         (
             "  use: spa\n",
@@ -166,14 +168,15 @@ def test_no_mistake(mistakes: Mistakes, text: str) -> None:
         (
             "  use: spa\n",
             "",
-            "recipe.yaml:29:3  loss.use: this key is missing: it names a loss. Installed: dpo, "
-            "sft, simpo, spa",
+            "recipe.yaml:29:3  loss.use: this key is missing: it names a loss. "
+            f"Installed: {LOSSES}",
         ),
         (
             "use: spa\n",
             "use: os:system\n",
             "recipe.yaml:29:8  loss.use: 'os:system' is not a component's name. Recipes take "
-            "registered names only, no import paths. Installed: dpo, sft, simpo, spa",
+            "registered names only, no import paths. "
+            f"Installed: {LOSSES}",
         ),
         (
             "evaluate: [{use: judge-scores}]",
@@ -365,7 +368,7 @@ def test_plugin_that_failed_to_load(mistakes: Mistakes, text: str, catalogue: Ca
     )
     assert found == [
         "recipe.yaml:17:8  judge.use: unknown judge 'rules'. Valid names: constitution. "
-        "plugin 'rules' (spa-rules 0.3) failed to load: ImportError: no spa_core."
+        "Plugin 'rules' (spa-rules 0.3) failed to load: ImportError: no spa_core."
     ]
 
 

@@ -13,6 +13,8 @@ import pytest
 from spa.api import (
     Component,
     Group,
+    LabelRequest,
+    Message,
     Objective,
     PairBatch,
     PairLosses,
@@ -20,6 +22,7 @@ from spa.api import (
     Response,
     Score,
     Verdict,
+    label,
 )
 from spa.plugins.catalogue import build_catalogue
 from spa.testing import (
@@ -95,11 +98,23 @@ class Fickle(Judge):
         return {o.name: Score(float(next(ROUNDS))) for o in objectives}
 
 
+class Surprising(Judge):
+    """Announces other labels than it asks for."""
+
+    def will_ask(self) -> Any:
+        return [LabelRequest((Message("user", "?"),), ("1", "2"), "Score: ")]
+
+    def score(self, prompt: Any, response: Any, objectives: Sequence[Objective]) -> Any:
+        yield from label(LabelRequest((Message("user", "?"),), ("A", "B"), "Score: "))
+        return {o.name: Score(0.5) for o in objectives}
+
+
 @pytest.mark.parametrize(
     ("judge", "names"),
     [
         (Judge(), []),
         (Forgetful(), ["every objective has a score, and nothing else has", "the order of the objectives does not matter"]),
+        (Surprising(), ["will_ask has an example of every prefill and labels that it asks"]),
         (Unbounded(), ["scores are within the scale"]),
         (Silent(), ["a score is a finite value, or None with a reason"]),
         (Fickle(), ["the same answers give the same requests and value", "the order of the objectives does not matter"]),
@@ -108,7 +123,7 @@ class Fickle(Judge):
 def test_faults_of_judges_are_found(judge: Any, names: list[str]) -> None:
     report = check_judge(judge)
     assert failed(report) == names
-    assert len(report.checks) == 7
+    assert len(report.checks) == 7 + hasattr(judge, "will_ask")
 
 
 def test_a_judge_that_raises_stops_the_report() -> None:

@@ -39,7 +39,7 @@ COMMANDS = (
     CommandPlace(
         "export",
         "spa.cli.export:export",
-        "Writes a run's result in a form that other programs load.",
+        "Write a run's result in a form that other programs load.",
     ),
     CommandPlace(
         "components", "spa.cli.components:components", "List components, or describe one of them."

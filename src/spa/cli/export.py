@@ -39,7 +39,7 @@ def export(
         bool, typer.Option("--json", help="Print one JSON record on stdout instead of text.")
     ] = False,
 ) -> None:
-    """Writes a run's result in a form that other programs load.
+    """Write a run's result in a form that other programs load.
 
     merged: the model with its adapter merged in, loadable with plain transformers.
     trl, llamafactory: the preference pairs, for these trainers.

@@ -149,17 +149,27 @@ def _update(rung: Rung, event: RunEvent) -> None:
     if event.kind == "stage_started":
         rung.state, rung.started = "running", time.monotonic()
     elif event.kind == "stage_progress":
-        rate, loss = event.details.get("tokens_per_second"), event.details.get("loss")
+        rate = event.details.get("tokens_per_second")
         rung.rate = rate if isinstance(rate, float) else rung.rate
-        if isinstance(loss, float):
-            step = f"step {event.details.get('step')}/{event.details.get('steps')}"
-            rung.note = f"{step}, loss {loss:.3f}"
+        rung.note = _notes(event) or rung.note
     elif event.kind == "stage_finished":
         rung.state = "cached" if event.details.get("cached") else "done"
         seconds = event.details.get("seconds")
         rung.seconds = float(seconds) if isinstance(seconds, (int, float)) else None
-        notes = [*(["from the store"] if rung.state == "cached" else []), *_unscored(event)]
-        rung.note = ", ".join(notes) or rung.note
+        rung.note = _notes(event) or rung.note
+
+
+def _notes(event: RunEvent) -> str:
+    """What is said of a stage besides its figures; of training, the step it is at."""
+    stored = ["from the store"] if event.details.get("cached") else []
+    return ", ".join([*stored, *(_training(event) if not stored else []), *_unscored(event)])
+
+
+def _training(event: RunEvent) -> list[str]:
+    loss = event.details.get("loss")
+    if not isinstance(loss, float):
+        return []
+    return [f"step {event.details.get('step')}/{event.details.get('steps')}", f"loss {loss:.3f}"]
 
 
 def _unscored(event: RunEvent) -> list[str]:

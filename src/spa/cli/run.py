@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(
     interrupted.
     """
     from spa.cli.again import command_line
+    from spa.errors import RecipeError
     from spa.recipe import load_recipe
 
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
@@ -74,7 +76,22 @@ def run(
         logging.getLogger("spa").setLevel(logging.ERROR)  # the first process speaks for all
         follow()
         return
-    _run(loaded, runs_dir, name, again, as_json=as_json)
+
+    def changed(setting: str) -> str | None:
+        """The command with one setting more, if the recipe can take it.
+
+        Without ``--name``: that folder holds the run that has just ended.
+        """
+        key = setting.partition("=")[0]
+        others = [each for each in sets or () if each.partition("=")[0].strip() != key]
+        try:
+            load_recipe(recipe, sets=[*others, setting], swaps=swaps or ())
+        except RecipeError:
+            return None
+        options = _place(runs_dir, None)
+        return command_line(context, "run", [recipe], [*others, setting], swaps or (), options)
+
+    _run(loaded, runs_dir, name, again, changed, as_json=as_json)
 
 
 def _is_follower() -> bool:
@@ -82,8 +99,16 @@ def _is_follower() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0"
 
 
-def _run(loaded: Recipe, runs_dir: Path, name: str | None, again: str, *, as_json: bool) -> None:
-    from spa.cli.console import err, print_json
+def _run(
+    loaded: Recipe,
+    runs_dir: Path,
+    name: str | None,
+    again: str,
+    changed: Callable[[str], str | None],
+    *,
+    as_json: bool,
+) -> None:
+    from spa.cli.console import err, print_error, print_json
     from spa.cli.summary import print_funnel, print_summary
     from spa.engine.interrupt import Interrupt
     from spa.engine.outcome import NothingToTrainOn
@@ -118,7 +143,11 @@ def _run(loaded: Recipe, runs_dir: Path, name: str | None, again: str, *, as_jso
     except NothingToTrainOn as nothing:
         if not as_json:
             print_funnel([asdict(step) for step in nothing.steps])
-        raise
+        print_error(nothing)
+        command = next(filter(None, map(changed, nothing.settings)), None)
+        following = command or f"change the recipe, then type: {again}"
+        err().print(f"Next: {following}", soft_wrap=True)
+        raise typer.Exit(nothing.exit_code) from nothing
     if as_json:
         print_json({"kind": "result", "folder": str(result.folder), **result.manifest})
     else:

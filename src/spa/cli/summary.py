@@ -11,39 +11,53 @@ from typing import TYPE_CHECKING, Any
 from spa.cli.console import out
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 __all__ = ["funnel_table", "metrics_tables", "print_funnel", "print_summary"]
 
 SMALL_MODEL = 1_000_000_000
 
 
-def print_summary(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Prints funnels, metrics, notes, the path of the result and the next command."""
+def print_summary(
+    folder: Path, manifest: Mapping[str, Any], console: Console | None = None
+) -> None:
+    """Prints funnels, metrics, notes, the path of the result and the next command.
+
+    Args:
+        folder: Of the run.
+        manifest: What its ``run.json`` says.
+        console: Where to print; stdout by default.
+    """
+    console = out() if console is None else console
     for number, steps in enumerate(manifest["funnels"], start=1):
-        print_funnel(steps, number if len(manifest["funnels"]) > 1 else None)
+        print_funnel(steps, number if len(manifest["funnels"]) > 1 else None, console)
     for table in metrics_tables(manifest["metrics"], _confidences(manifest)):
-        out().print()
-        out().print(table)
+        console.print()
+        console.print(table)
     for note in _notes(manifest):
-        out().print(f"\nNote: {note}", style="yellow")
+        console.print(f"\nNote: {note}", style="yellow")
     kind = manifest["outputs"]["kind"]
     path = os.path.normpath(folder / manifest["outputs"]["path"])
-    out().print(
+    console.print(
         f"\n{'Adapter: ' if kind == 'adapter' else 'Model:   '}{path}",
         soft_wrap=True,
     )
-    out().print(f"Run:     {folder / 'run.json'}", soft_wrap=True)
+    console.print(f"Run:     {folder / 'run.json'}", soft_wrap=True)
     merged = shlex.join(
         ["spa", "export", str(folder), "--format", "merged", "--output", "merged-model"]
     )
-    out().print(f"Next:    {merged}", soft_wrap=True)
+    console.print(f"Next:    {merged}", soft_wrap=True)
 
 
-def print_funnel(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> None:
+def print_funnel(
+    steps: Sequence[Mapping[str, Any]], number: int | None = None, console: Console | None = None
+) -> None:
     """Prints where prompts were lost."""
-    out().print()
-    out().print(funnel_table(steps, number))
+    console = out() if console is None else console
+    console.print()
+    console.print(funnel_table(steps, number))
 
 
 def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> Table:
@@ -66,6 +80,8 @@ def metrics_tables(
     metrics: Sequence[Mapping[str, Any]], confidences: Mapping[str, float]
 ) -> list[Table]:
     """One table an evaluator: a row a figure, a column a model or difference.
+
+    A difference between models is bold where its interval excludes 0.
 
     Args:
         metrics: As the manifest has them.
@@ -97,10 +113,22 @@ def _confidences(manifest: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _cell(metric: Mapping[str, Any]) -> str:
+def _cell(metric: Mapping[str, Any]) -> Text:
+    """A figure with its interval; a difference is bold where that leaves no doubt of its sign."""
+    from rich.text import Text
+
+    sure = metric["low"] is not None and (metric["low"] > 0 or metric["high"] < 0)
+    return Text(_figure(metric), style="bold" if sure and _is_difference(metric) else "")
+
+
+def _is_difference(metric: Mapping[str, Any]) -> bool:
+    return " - " in metric["model"]
+
+
+def _figure(metric: Mapping[str, Any]) -> str:
     if metric["value"] is None:
         return "no value"
-    signed = "+" if " - " in metric["model"] else ""
+    signed = "+" if _is_difference(metric) else ""
     text = f"{metric['value']:{signed}.2f}"
     if metric["low"] is not None:
         text += f" [{metric['low']:{signed}.2f}, {metric['high']:{signed}.2f}]"
@@ -114,17 +142,8 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
         and stage["details"]["asked"] + stage["details"]["replayed"]
         for stage in manifest["stages"]
     )
-    if asked and manifest["recipe"]["judge"]["backend"] is None:
-        yield (
-            "the model judged its own answers. Models prefer their own text: "
-            "confirm with another judge."
-        )
-        parameters = manifest.get("policy_parameters")
-        if parameters is not None and parameters < SMALL_MODEL:
-            yield (
-                f"a judge of {_millions(parameters)} carries little signal. "
-                "These scores show that the pipeline works, not that the model got better."
-            )
+    if asked:
+        yield from _of_the_judge(manifest)
     if left_out := list(filter(None, map(_unscored, manifest["stages"]))):
         yield (
             f"responses without a score: {', '.join(left_out)}. They are in no pair, and a missing "
@@ -133,6 +152,29 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
     if manifest["recipe"]["evaluate"] and not manifest["metrics"]:
         yield "no prompt is held out, so nothing was evaluated. Set prompts.split.heldout."
     yield from manifest["outputs"].get("warnings", ())
+
+
+def _of_the_judge(manifest: Mapping[str, Any]) -> Iterable[str]:
+    """Whether a model that judged is kin to the policy (arXiv 2410.21819), or too small."""
+    policy, judge = manifest["recipe"]["model"], manifest["recipe"]["judge"]["backend"]
+    itself = judge is None or (judge.get("path") is not None and judge["path"] == policy["path"])
+    kind = manifest.get("judge_type")
+    if itself:
+        yield (
+            "the model judged its own answers. Models prefer their own text: "
+            "confirm with another judge."
+        )
+    elif kind is not None and kind == manifest.get("policy_type"):
+        yield (
+            f"judge and policy are both of type {kind}. Models prefer text of their own family: "
+            "if these two are of one, confirm with a judge of another."
+        )
+    parameters = manifest.get("policy_parameters" if judge is None else "judge_parameters")
+    if parameters is not None and parameters < SMALL_MODEL:
+        yield (
+            f"a judge of {_millions(parameters)} carries little signal. "
+            "These scores show that the pipeline works, not that the model got better."
+        )
 
 
 def _millions(parameters: int) -> str:

@@ -31,9 +31,13 @@ class NothingToTrainOn(RunError):  # noqa: N818  # named for what it says, as Ke
 
     Attributes:
         steps: The funnel that shows where the prompts were lost.
+        settings: What to try next, as texts for ``--set``, the most promising first.
     """
 
-    def __init__(self, message: str, steps: Sequence[FunnelStep]) -> None:
-        """Keeps the funnel."""
+    def __init__(
+        self, message: str, steps: Sequence[FunnelStep], settings: Sequence[str] = ()
+    ) -> None:
+        """Keeps the funnel and the settings."""
         self.steps = tuple(steps)
+        self.settings = tuple(settings)
         super().__init__(message)

@@ -6,10 +6,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from spa.engine.ahead import check_ahead
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
 from spa.engine.files import disk_errors, write_json
@@ -26,10 +28,11 @@ from spa.engine.stages.prompts import prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
 from spa.errors import RunError
-from spa.models.identity import parameter_count
+from spa.models.identity import model_type, parameter_count
+from spa.models.spec import ModelSpec
 from spa.plugins.catalogue import load_catalogue
 from spa.plugins.provenance import plugin_records
-from spa.recipe import Recipe
+from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, Prompt, RunEvent, Scored
 
 __all__ = ["default_run_name", "planned_stages", "run_recipe"]
@@ -81,21 +84,30 @@ def run_recipe(
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
+        RecipeError: If a later stage could not be run on this model; nothing was done.
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
     """
     check_components(recipe)
     Policy("base", recipe.model).spec()
-    context = RunContext(
-        name=name or default_run_name(recipe),
-        recipe=recipe,
-        runs=runs,
-        models=ModelPool(),
-        interrupt=interrupt or Interrupt(),
-        listen=listen,
-    )
-    run = _Run(context)
-    run.claim()
+    with closing(ModelPool()) as models:
+        context = RunContext(
+            name=name or default_run_name(recipe),
+            recipe=recipe,
+            runs=runs,
+            models=models,
+            interrupt=interrupt or Interrupt(),
+            listen=listen,
+        )
+        run = _Run(context)
+        run.claim()
+        if not run.finished_before:  # what was carried out once needs no libraries to be loaded
+            check_ahead(recipe, models)
+        return _carry_out(run)
+
+
+def _carry_out(run: _Run) -> RunResult:
+    context, listen = run.context, run.context.listen
     listen(RunEvent("run_started", context.name))
     try:
         run.note("running")
@@ -105,14 +117,13 @@ def run_recipe(
         listen(RunEvent("run_failed", context.name, details={"status": "interrupted"}))
         raise
     except BaseException as error:
+        details: dict[str, JsonValue] = {"status": "failed", "error": str(error)}
         if isinstance(error, NothingToTrainOn):
             run.funnels.append([asdict(step) for step in error.steps])
+            details["funnel"] = run.funnels[-1]
         run.failed(error)
-        details: dict[str, JsonValue] = {"status": "failed", "error": str(error)}
         listen(RunEvent("run_failed", context.name, details=details))
         raise
-    finally:
-        context.models.close()
     manifest = run.note("done")
     listen(RunEvent("run_finished", context.name))
     return RunResult(run.folder, manifest)
@@ -220,7 +231,7 @@ class _Run:
             self._facts = {
                 "versions": versions(),
                 "hardware": hardware(),
-                "policy_parameters": _parameters(context.recipe),
+                **_models(context.recipe),
                 "git": git_state(Path(context.recipe.source).resolve().parent),
                 "plugins": plugin_records(
                     load_catalogue(), [spec.registered for spec in context.recipe.components]
@@ -246,12 +257,20 @@ class _Run:
         return manifest
 
 
-def _parameters(recipe: Recipe) -> int | None:
-    """Size of the policy, where its backend says where the weights lie."""
-    config = recipe.model.config
-    return (
-        parameter_count(Policy("base", recipe.model).spec()) if hasattr(config, "adapter") else None
-    )
+def _models(recipe: Recipe) -> dict[str, int | str | None]:
+    """Size and architecture of the policy and of a judge of its own, where backends tell."""
+    facts: dict[str, int | str | None] = {}
+    for name, backend in (("policy", recipe.model), ("judge", recipe.judge.backend)):
+        spec = None if backend is None else _weights(backend)
+        facts[f"{name}_parameters"] = None if spec is None else parameter_count(spec)
+        facts[f"{name}_type"] = None if spec is None else model_type(spec)
+    return facts
+
+
+def _weights(backend: ComponentSpec) -> ModelSpec | None:
+    """Where a backend's weights lie; None if it only serves them."""
+    told = hasattr(backend.config, "adapter") and hasattr(backend.config, "path")
+    return Policy("base", backend).spec() if told else None
 
 
 class _Answers:

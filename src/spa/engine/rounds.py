@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spa.engine.advice import advice, settings_to_try
 from spa.engine.assembly import assemble
 from spa.engine.context import RunContext
 from spa.engine.funnel import FunnelStep, funnel
@@ -74,32 +74,7 @@ def make_pairs(context: RunContext, prompts: StageRows[Prompt], policy: Policy) 
     denoisers = [spec.registered.qualified for spec in recipe.denoise]
     steps = tuple(funnel([*verdicts.rows, *broken], denoisers, pairs.rows, pairs.failures))
     if not pairs.rows:
-        raise NothingToTrainOn(_advice(steps), steps)
+        raise NothingToTrainOn(
+            advice(steps), steps, settings_to_try(recipe, steps, verdicts.rows, groups.values())
+        )
     return RoundPairs(groups, pairs, objectives, steps)
-
-
-ADVICE = {
-    "refined_not_better": "The refined response rarely beats every sample: sample fewer responses "
-    "(generate.n), refine with a lower temperature, or use a stronger model.",
-    "unstable": "The scores spread too far: raise denoise informativeness max_determinant.",
-    "degenerate": "The scores do not differ: sample at a higher temperature or with other "
-    "system prompts.",
-    "no_pair": "The score differences are below the margin: lower pairs.margin.",
-    "unscored": "The judge gave no usable score: see the reasons in the judge stage's rows, lower "
-    "judge.min_label_mass, or use another judge.",
-    "no_refined": "The refiner wrote nothing: raise refine.max_tokens or use another template.",
-    "too_few_samples": "Too few samples of a prompt have scores: raise generate.n.",
-    "component_error": "A component broke on rows: the reasons are in failures.jsonl of the stage.",
-    "refined_unscored": "The judge gave the refined responses no usable score.",
-    "ceiling": "The samples already have the highest score: use harder prompts or a finer scale.",
-    "too_long": "Prompts do not fit the model's context: shorten them or lower max_tokens.",
-}
-
-
-def _advice(steps: Sequence[FunnelStep]) -> str:
-    lost: Counter[str] = Counter()
-    for step in steps:
-        lost.update(step.lost)
-    hints = [ADVICE[reason] for reason, _ in lost.most_common(2) if reason in ADVICE]
-    more = "More prompts give more groups that can be kept."
-    return "\n".join(["no preference pair is left, so nothing was trained.", *hints, more])

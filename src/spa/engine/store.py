@@ -102,6 +102,11 @@ class RowWriter(Generic[R]):
         """Ids of the jobs whose rows are on disk."""
         return frozenset(self._jobs)
 
+    def kept(self) -> Iterator[R]:
+        """Yields the rows that are on disk, as they came."""
+        for stored in self._jobs.values():
+            yield from self._adapter.validate_python(stored)
+
     def rows(self, job: str, rows: Sequence[R]) -> None:
         """Writes all rows of a finished job as one line.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from spa.models.loading import LFS_HINT, pick_dtype
 from spa.models.location import is_hub_name, local_path
 from spa.models.spec import ModelSpec
 
-__all__ = ["fingerprint", "folder_fingerprint", "parameter_count"]
+__all__ = ["fingerprint", "folder_fingerprint", "model_type", "parameter_count"]
 
 _SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".model", ".txt", ".py"})
 
@@ -76,6 +77,22 @@ def parameter_count(spec: ModelSpec) -> int | None:
     return count or None
 
 
+def model_type(spec: ModelSpec) -> str | None:
+    """What ``config.json`` names the architecture, for example ``"llama"``; None if nothing.
+
+    Raises:
+        SpaError: If the model's files cannot be found.
+    """
+    file = (
+        _hub_config(spec.path) if is_hub_name(spec.path) else local_path(spec.path) / "config.json"
+    )
+    try:
+        named = json.loads(Path(file).read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):  # loading the model says more
+        return None
+    return named if isinstance(named, str) else None
+
+
 def _unreadable(error: OSError, path: Path) -> str:
     return (
         f"{error.filename or path} cannot be read: {error.strerror or error}. Make it readable, or "
@@ -84,14 +101,19 @@ def _unreadable(error: OSError, path: Path) -> str:
 
 
 def _hub_commit(name: str) -> str:
-    from transformers.utils.hub import cached_file, extract_commit_hash
+    from transformers.utils.hub import extract_commit_hash
+
+    commit = extract_commit_hash(_hub_config(name), None)
+    return f"{name}@{commit}"
+
+
+def _hub_config(name: str) -> str:
+    from transformers.utils.hub import cached_file
 
     try:
-        file = cached_file(name, "config.json")
+        return str(cached_file(name, "config.json"))
     except OSError as error:
         raise SpaError(
             f"model {name!r}: neither a local folder nor reachable on the Hugging Face hub.\n"
             "Check the spelling; offline, give the path of a folder that holds the model."
         ) from error
-    commit = extract_commit_hash(file, None)
-    return f"{name}@{commit}"

@@ -142,9 +142,11 @@ class Catalogue:
             if distribution not in (None, plugin.distribution):
                 continue
             if plugin.status == "failed":
-                sentences.append(f"{_failure(plugin)}.")
+                sentences.append(_sentence(_failure(plugin)))
             elif plugin.status == "disabled":
-                sentences.append(f"{plugin.label} is disabled by option -P or {VARIABLE}.")
+                sentences.append(
+                    _sentence(f"{plugin.label} is disabled by option -P or {VARIABLE}")
+                )
         elsewhere = [
             f"{KINDS[each.kind].article} (recipe key {KINDS[each.kind].key!r})"
             for each in self.components()
@@ -202,3 +204,7 @@ def _failure(plugin: Plugin) -> str:
     others = f"; and {len(more)} more, see: spa plugins show {plugin.name}" if more else ""
     what = first if first.startswith("failed") else f"failed: {first}"
     return f"{plugin.label} {what}{where}{others}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

@@ -16,11 +16,13 @@ from spa.api import (
     Generator,
     Group,
     Judge,
+    LabelRequest,
     Objective,
     PairBuilder,
     PreferencePair,
     Prompt,
     Refiner,
+    Request,
     Response,
     Score,
     Scored,
@@ -94,6 +96,11 @@ def check_judge(
         require(not outside, f"{outside} outside {low:g} to {high:g}")
     with checks.that(_REPLAYED):
         require(first == second, "two runs differ")
+    if hasattr(judge, "will_ask"):
+        with checks.that("will_ask has an example of every prefill and labels that it asks"):
+            told = [_form(request) for request in judge.will_ask()]
+            untold = [form for form in map(_form, first.requests) if form not in told]
+            require(not untold, f"none of {untold[:1]}, only of {told}")
     with checks.that("the order of the objectives does not matter"):
         require(dict(first.value) == dict(turned), f"{first.value} and {turned}")
     return checks.report()
@@ -213,6 +220,12 @@ def check_pair_builder(
 
 def _turned(group: Group) -> Group:
     return replace(group, samples=tuple(reversed(group.samples)))
+
+
+def _form(request: Request) -> tuple[str, tuple[str, ...]]:
+    """What of a request decides whether a backend can answer it: prefill and labels."""
+    labels = request.labels if isinstance(request, LabelRequest) else ()
+    return request.prefill, labels
 
 
 def _is_code(text: str | None) -> bool:

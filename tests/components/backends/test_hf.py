@@ -211,6 +211,31 @@ def test_a_label_of_two_tokens_is_refused(backend: HFBackend) -> None:
     )
 
 
+def test_a_check_names_every_label_that_cannot_be_had_without_loading_the_model(
+    folder: Path,
+) -> None:
+    fresh = HFBackend(HFConfig(path=str(folder)))
+    requests = [
+        LabelRequest(user("Hi"), ("1", "2"), "Score: "),
+        LabelRequest(user("Hi"), ("9", "10"), "Score: "),
+        LabelRequest(user("Hi"), ("Yes", "N"), ""),
+        ChatRequest(user("Hi"), max_tokens=1),
+    ]
+    problems = fresh.check(requests)
+    assert [problem[:50] for problem in problems] == [
+        "label '10' is not one token after 'Score: ' for th",
+        "label 'Yes' is not one token after '' for the toke",
+    ]
+    assert "model" not in vars(fresh)
+
+
+def test_a_check_says_that_there_is_no_chat_template(tmp_path: Path) -> None:
+    folder = save_tiny_llama(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    (problem,) = HFBackend(HFConfig(path=str(folder))).check([ChatRequest(user("Hi"))])
+    assert "has no chat template. Use an instruction-tuned model" in problem
+
+
 def test_a_row_that_does_not_fit_is_set_aside_and_the_others_are_answered(
     backend: HFBackend,
 ) -> None:

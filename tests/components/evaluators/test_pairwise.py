@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -191,3 +192,10 @@ def test_settings_that_are_wrong() -> None:
         PairwiseConfig(labels=("A", "A"))
     with pytest.raises(ValidationError, match=r"{answer_1} and {answer_2} must be in it"):
         PairwiseConfig(template="{prompt}")
+
+
+def test_it_tells_ahead_what_it_will_ask(drive: Callable[..., tuple[list[Any], Any]]) -> None:
+    settings = {"labels": ("X", "Y"), "prefill": "Better: "}
+    asked, _ = run(drive, item(**PLAIN), A, B, **settings)
+    (told,) = PairwiseEvaluator(PairwiseConfig(**settings)).will_ask()
+    assert [replace(told, messages=request.messages) for request in asked] == asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,14 @@ def test_labels_with_values(drive: Callable[..., tuple[list[Any], Any]]) -> None
 def test_settings_that_are_wrong(settings: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ConstitutionConfig(**settings)
+
+
+@pytest.mark.parametrize("mode", ["expected", "generate"])
+def test_it_tells_ahead_what_it_will_ask(
+    drive: Callable[..., tuple[list[Any], Any]], mode: str
+) -> None:
+    reply = labelled((0.4, 0.5)) if mode == "expected" else ChatResult("2", (1,), "stop", 9)
+    settings = {"mode": mode, "labels": (1, 2), "prefill": "Mark: "}
+    asked, _ = score(drive, [reply, reply], **settings)
+    (told,) = ConstitutionJudge(ConstitutionConfig(**settings)).will_ask()
+    assert replace(told, messages=asked[0].messages) == asked[0]

@@ -74,6 +74,23 @@ class HFBackend:
         """Hash of weights, adapter, tokenizer, chat template and dtype."""
         return identity.fingerprint(self.spec)
 
+    def check(self, requests: Sequence[Request]) -> Sequence[str]:
+        """Why requests like these cannot be answered; reads the tokenizer alone.
+
+        Raises:
+            SpaError: If the tokenizer cannot be loaded.
+        """
+        tokenizer = self.tokenizer
+        problems: list[str] = []
+        for request in requests:
+            try:
+                ids = render(tokenizer, request.messages, request.prefill)
+                if isinstance(request, LabelRequest):
+                    self._label_ids(request, ids)
+            except SpaError as error:
+                problems.append(str(error))
+        return problems
+
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result | RequestFailure]]:
         """Yields results as their batches finish; failures first."""
         chats: list[ChatRow] = []

@@ -18,6 +18,7 @@ from spa.api import (
     Metric,
     Objective,
     Prompt,
+    Request,
     RequestError,
     label_all,
 )
@@ -59,6 +60,10 @@ class PairwiseEvaluator:
     def __init__(self, config: PairwiseConfig) -> None:
         """Keeps the settings."""
         self._config = config
+
+    def will_ask(self) -> Sequence[Request]:
+        """One request as all others will be, but for the answers that are compared."""
+        return [self._request(self._config.template)]
 
     def evaluate(
         self, item: EvaluationItem, objectives: Sequence[Objective]
@@ -136,14 +141,14 @@ class PairwiseEvaluator:
             for c in asked
             for pair in ((c.earlier, c.later), (c.later, c.earlier))
         ]
-        return [
-            LabelRequest(
-                messages=(Message("user", self._question(prompt, *order)),),
-                labels=self._config.labels,
-                prefill=self._config.prefill,
-            )
-            for order in orders
-        ]
+        return [self._request(self._question(prompt, *order)) for order in orders]
+
+    def _request(self, question: str) -> LabelRequest:
+        return LabelRequest(
+            messages=(Message("user", question),),
+            labels=self._config.labels,
+            prefill=self._config.prefill,
+        )
 
     def _question(self, prompt: Prompt, criteria: str, answer_1: str, answer_2: str) -> str:
         values = {

@@ -18,6 +18,7 @@ from spa.api import (
     Message,
     Objective,
     Prompt,
+    Request,
     Response,
     Score,
     chat_all,
@@ -47,6 +48,13 @@ class ConstitutionJudge:
     def scale(self) -> tuple[float, float]:
         """Lowest and highest possible score."""
         return self._config.scale
+
+    def will_ask(self) -> Sequence[Request]:
+        """One request as all others will be, but for what is judged."""
+        messages = (Message("user", self._config.template),)
+        if self._config.mode == "expected":
+            return [self._label_request(messages)]
+        return [self._chat_request(messages)]
 
     def score(
         self, prompt: Prompt, response: Response, objectives: Sequence[Objective]

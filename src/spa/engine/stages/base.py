@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -40,7 +41,7 @@ class Stage(Generic[T, R]):
         backend: The model that its components ask; None if they cannot ask.
         settings: What else changes its results.
         seed_name: Stages of the same seed name draw the same random numbers for the same job.
-        figures: What events and the manifest say of its rows, besides how many there are.
+        unscored: Why a row counts as unscored, None if it does not; for stages that judge.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Stage(Generic[T, R]):
     backend: ComponentSpec | None = None
     settings: Mapping[str, Any] | None = None
     seed_name: str = ""
-    figures: Callable[[Sequence[R]], Mapping[str, JsonValue]] = lambda _: {}
+    unscored: Callable[[R], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
         _run(context, stage, folder, key)
     info = folder.info()
     rows = tuple(folder.read())
-    figures = stage.figures(rows)
+    unscored = _Unscored(stage)
+    unscored.add(rows)
+    figures = unscored.figures()
     seconds = time.monotonic() - started
     context.tell(
         "stage_finished",
@@ -141,10 +144,12 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
     try:
         left = [job for job in jobs if job.id not in writer.done]
         context.tell("stage_started", stage.name, done=len(jobs) - len(left), total=len(jobs))
-        progress = _Progress(context, stage.name, tally)
+        unscored = _Unscored(stage)
+        unscored.add(writer.kept())
+        progress = _Progress(context, stage.name, tally, unscored)
         done = len(jobs) - len(left)
         for finished in _finished(context, stage, left, tally):
-            _write(writer, stage, finished)
+            unscored.add(_write(writer, stage, finished))
             done += 1
             progress(done, len(jobs), len(writer.failures))
         if jobs and len(writer.failures) == len(jobs):
@@ -190,24 +195,47 @@ def _finished(
         log.close()
 
 
-def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> None:
+def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> Sequence[R]:
+    """Writes the rows of a finished job, or why there are none, and returns them."""
     if finished.failure is not None:
         writer.fail(finished.job.id, finished.failure)
-        return
+        return ()
     try:
-        writer.rows(finished.job.id, stage.rows(finished.job.id, finished.value))  # type: ignore[arg-type]  # no failure: a value
+        rows = stage.rows(finished.job.id, finished.value)  # type: ignore[arg-type]  # no failure: a value
+        writer.rows(finished.job.id, rows)
     except SpaError:
         raise
     except Exception as error:
         problem = f"its component returned what cannot be kept: {type(error).__name__}: {error}"
         writer.fail(finished.job.id, RequestFailure("component_error", problem))
+        return ()
+    return rows
+
+
+class _Unscored(Generic[R]):
+    """Counts the rows of a judging stage that lack a score, by reason; nothing of others."""
+
+    def __init__(self, stage: Stage[Any, R]) -> None:
+        self._reason = stage.unscored
+        self._counts: Counter[str] = Counter()
+
+    def add(self, rows: Iterable[R]) -> None:
+        """Counts rows in."""
+        if self._reason is not None:
+            self._counts.update(filter(None, map(self._reason, rows)))
+
+    def figures(self) -> dict[str, JsonValue]:
+        """What events and the manifest say."""
+        return {} if self._reason is None else {"unscored": dict(self._counts)}
 
 
 class _Progress:
     """Tells of progress, but not of every row."""
 
-    def __init__(self, context: RunContext, stage: str, tally: Tally) -> None:
-        self.context, self.stage, self.tally = context, stage, tally
+    def __init__(
+        self, context: RunContext, stage: str, tally: Tally, unscored: _Unscored[Any]
+    ) -> None:
+        self.context, self.stage, self.tally, self.unscored = context, stage, tally, unscored
         self.started = self.told = time.monotonic()
 
     def __call__(self, done: int, total: int, failed: int) -> None:
@@ -223,7 +251,11 @@ class _Progress:
             done=done,
             total=total,
             failed=failed,
-            details={"seconds": seconds, "tokens_per_second": tokens / seconds},
+            details={
+                "seconds": seconds,
+                "tokens_per_second": tokens / seconds,
+                **self.unscored.figures(),
+            },
         )
 
 

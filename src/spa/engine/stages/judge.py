@@ -15,7 +15,7 @@ from spa.engine.context import RunContext
 from spa.engine.models import Policy
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
-from spa.types import JsonValue, Objective, Prompt, Response, Score, Scored
+from spa.types import Objective, Prompt, Response, Score, Scored
 
 __all__ = ["judge_stage", "objectives_on_scale", "objectives_to_judge", "scored"]
 
@@ -75,7 +75,7 @@ def judge_stage(
             reads=(prompts.key, responses.key),
             backend=section.backend or policy.backend,
             settings={"objectives": [[o.name, o.definition] for o in objectives]},
-            figures=_unscored,
+            unscored=_unscored,
         ),
     )
 
@@ -90,15 +90,9 @@ def scored(responses: Sequence[Response], judged: StageRows[JudgedRow]) -> dict[
     return of_prompt
 
 
-def _unscored(rows: Sequence[JudgedRow]) -> dict[str, JsonValue]:
-    """How many responses lack a score on some objective, by the reason of the first one."""
-    reasons: dict[str, JsonValue] = {}
-    for row in rows:
-        missing = (score.reason or "" for score in row.scores.values() if score.value is None)
-        reason = next(missing, None)
-        if reason is not None:
-            reasons[reason] = 1 + cast("int", reasons.get(reason, 0))
-    return {"unscored": reasons}
+def _unscored(row: JudgedRow) -> str | None:
+    """Why a response lacks a score on some objective: the first reason."""
+    return next((score.reason for score in row.scores.values() if score.value is None), None)
 
 
 def _judge(context: RunContext) -> Judge:

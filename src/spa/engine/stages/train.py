@@ -80,7 +80,7 @@ def train_stage(
         "train",
         done=total,
         total=total,
-        details={"cached": cached, "seconds": seconds},
+        details={"cached": cached, "seconds": seconds, **_last_step(result)},
     )
     context.stages.append(
         StageRecord(
@@ -166,6 +166,13 @@ def _run_name(context: RunContext) -> str:
     """What experiment trackers call the training of this round."""
     several = context.recipe.iterations > 1
     return f"{context.name}-round-{context.round}" if several else context.name
+
+
+def _last_step(result: TrainResult) -> dict[str, JsonValue]:
+    """Progress tells of the steps under way; this, that the last one is done."""
+    last = result.history[-1] if result.history else {}
+    place: dict[str, JsonValue] = {"step": result.steps, "steps": result.steps}
+    return {**place, "loss": last["loss"]} if "loss" in last else place
 
 
 def _details(result: TrainResult) -> dict[str, Any]:

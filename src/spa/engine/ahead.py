@@ -1,0 +1,91 @@
+"""Finds before the first stage what would stop a later one, while that has cost nothing.
+
+A judge whose labels the model cannot give, or an adapter for layers that the model does not have,
+would else be found out after hours of sampling. No weights are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+from spa.engine.components import create
+from spa.engine.models import ModelPool, Policy
+from spa.errors import PluginError, Problem, RecipeError, SpaError
+from spa.models.lora import no_layer_for_adapter
+from spa.recipe import ComponentSpec, Recipe
+from spa.types import Request
+
+__all__ = ["check_ahead"]
+
+T = TypeVar("T")
+
+
+def check_ahead(recipe: Recipe, models: ModelPool) -> None:
+    """Asks the backends whether they could answer, and looks for the layers of the adapter.
+
+    Backends without ``check`` and components without ``will_ask`` are passed over.
+
+    Args:
+        recipe: What is to be run.
+        models: Makes the backends; the last one stays for the first stage.
+
+    Raises:
+        RecipeError: With all that was found.
+        SpaError: If a tokenizer cannot be loaded, or a component is broken.
+    """
+    found = [*_refused(recipe, models), *_adapter(recipe)]
+    if found:
+        raise RecipeError(
+            [Problem(message, file=recipe.source, path=path) for path, message in found]
+        )
+
+
+def _refused(recipe: Recipe, models: ModelPool) -> Iterator[tuple[str, str]]:
+    for path, section, model in _askers(recipe):
+        component = create(section)
+        will_ask: Callable[[], Sequence[Request]] | None = getattr(component, "will_ask", None)
+        if will_ask is None:
+            continue
+        requests = _call(section, "will_ask", will_ask)
+        check: Callable[[Sequence[Request]], Sequence[str]] | None = getattr(
+            models.get(model), "check", None
+        )
+        if requests and check is not None:
+            for problem in dict.fromkeys(_call(model, "check", partial(check, requests))):
+                yield path, problem
+
+
+def _askers(recipe: Recipe) -> Iterator[tuple[str, ComponentSpec, ComponentSpec]]:
+    """What asks a model: place in the recipe, component, and the backend that answers it.
+
+    The policy's come last, so that the backend which the first stage needs is the one at hand.
+    """
+    judge = recipe.judge.backend or recipe.model
+    for number, section in enumerate(recipe.evaluate):
+        yield f"evaluate.{number}", section, judge
+    yield "judge", recipe.judge, judge
+    if recipe.refine is not None:
+        yield "refine", recipe.refine, recipe.model
+    yield "generate", recipe.generate, recipe.model
+
+
+def _call(section: ComponentSpec, method: str, ask: Callable[[], Sequence[T]]) -> Sequence[T]:
+    try:
+        return list(ask())
+    except SpaError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{section.kind} '{section.registered.qualified}' cannot be checked: {method} raised "
+            f"{type(error).__name__}: {error}. This is a fault of its plugin."
+        ) from error
+
+
+def _adapter(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    lora = recipe.train.lora
+    if lora is not None:
+        problem = no_layer_for_adapter(Policy("base", recipe.model).spec(), lora.target_modules)
+        if problem is not None:
+            yield "train.lora.target_modules", problem
