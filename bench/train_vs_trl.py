@@ -97,7 +97,7 @@ def _tune(arguments: argparse.Namespace) -> int:
 
 def _growth(arguments: argparse.Namespace) -> int:
     threads, device, dtype = arguments.threads, arguments.device, arguments.dtype
-    points = growth_points(threads, device, dtype, _say)
+    points = growth_points(threads, device, dtype, _say, quick=arguments.quick)
     record: dict[str, Any] = {"machine": machine(threads, device, dtype), "points": points}
     text = json.dumps(record, indent=1) + "\n"
     if arguments.out is None:
@@ -147,7 +147,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--peak-tflops", type=float, help="of the device, for the share used")
     parser.add_argument("--out", type=Path, help="file for --growth")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    size = arguments.pairs_a_forward
+    odd = [case.name for case in _cases(arguments) if case.pairs % size]
+    if odd and not (arguments.tune or arguments.growth or arguments.check):
+        # TRL takes the mean of the forward passes' means: that of all pairs only if all are alike.
+        parser.error(f"--pairs-a-forward {size} does not divide the pairs of {', '.join(odd)}")
+    return arguments
 
 
 def _say(text: str) -> None:

@@ -43,7 +43,8 @@ class Comparison:
         for ours, theirs in zip(self.spa, self.trl, strict=True):
             if ours.digest != theirs.digest:
                 found.append(f"{self.name}: TRL trained on other token ids than spa")
-            if abs(ours.loss - theirs.loss) > LOSS_TOLERANCE[dtype] * abs(theirs.loss):
+            # Put so that a loss that is not a number counts as different.
+            if not abs(ours.loss - theirs.loss) <= LOSS_TOLERANCE[dtype] * abs(theirs.loss):
                 found.append(f"{self.name}: loss {ours.loss} of spa, {theirs.loss} of TRL")
         return found
 

@@ -25,11 +25,19 @@ PAIRS_A_FORWARD = 1
 
 
 def growth_points(
-    threads: int, device: str, dtype: str, say: Callable[[str], None]
+    threads: int, device: str, dtype: str, say: Callable[[str], None], *, quick: bool = False
 ) -> list[dict[str, Any]]:
-    """One record a side and size; a size that could not be measured has None for its figures."""
+    """One record a side and size; a size that could not be measured has None for its figures.
+
+    Args:
+        threads: Of both sides.
+        device: Where.
+        dtype: What forward passes compute in.
+        say: Told of every record.
+        quick: Whether the smallest size on each axis will do, to see that everything runs.
+    """
     points = []
-    for axis, value, case in _cases():
+    for axis, value, case in _cases(1 if quick else None):
         for side in ("spa", "trl"):
             point = _point(side, case, threads, device, dtype)
             say(f"{axis} {value} {side}: {point}")
@@ -37,12 +45,12 @@ def growth_points(
     return points
 
 
-def _cases() -> Iterator[tuple[Axis, int, Case]]:
-    for count in RESPONSES:
-        # At least six pairs a step; one prompt has a single pair of two responses.
-        prompts = max(1, 6 // (count * (count - 1) // 2))
-        yield "responses", count, Case(f"responses-{count}", prompts, count, prompt_tokens=64)
-    for length in LENGTHS:
+def _cases(count: int | None) -> Iterator[tuple[Axis, int, Case]]:
+    for size in RESPONSES[:count]:
+        # At least six pairs a step: two responses to one prompt make only one.
+        prompts = max(1, 6 // (size * (size - 1) // 2))
+        yield "responses", size, Case(f"responses-{size}", prompts, size, prompt_tokens=64)
+    for length in LENGTHS[:count]:
         yield "prompt_tokens", length, Case(f"prompt-{length}", 1, prompt_tokens=length)
 
 
