@@ -56,7 +56,7 @@ CASES = {
     )
 }
 
-CHECK = Case("check", prompts=2, responses=3, shortest=10, longest=30)
+CHECK = Case("check", prompts=2, responses=3, prompt_tokens=45, shortest=8, longest=20)
 """Small enough for a backward pass a pair."""
 
 
