@@ -152,7 +152,7 @@ def bench(session: nox.Session) -> None:
     scripts = sorted(ROOT.glob("bench/*.py"))
     if not scripts:
         session.skip("there are no benchmarks yet: bench/ holds no Python file")
-    install(session, ".[test]")
+    install(session, ".[bench]")
     install_model(session)
     for script in scripts:
         session.run("python", str(script), *session.posargs)
