@@ -30,10 +30,11 @@ from train.machine import machine
 from train.settings import Order
 from train.table import comparison_table
 
-PAIRS_A_FORWARD = 2
-"""Between TRL's fastest size and its default, 8. One thread of a busy machine took 3.89, 4.13, 4.71
-and 4.82 s of processor time a pair with 1, 2, 4 and 8 pairs, at 3.9, 4.9, 6.4 and 9.3 GB: larger
-passes carry more padding. Tune again on a quiet machine."""
+PAIRS_A_FORWARD = {"all_pairs": 8, "refined_vs_each": 8, "long_prompts": 2}
+"""What TRL takes at a time: its default, and for long prompts what fits into 24 GB. All pairs: two
+cores took 2.15, 2.33, 2.37 and 3.00 s a pair with 1, 2, 4 and 8 pairs, at 4.0, 4.9, 6.9 and 9.8 GB:
+larger passes carry more padding. --pairs-a-forward compares with another size."""
+QUICK_PAIRS_A_FORWARD = 2
 TUNED = (1, 2, 4, 8)
 GRADIENT_TOLERANCE = 1e-5
 
@@ -127,8 +128,14 @@ def _order(arguments: argparse.Namespace, case: Case) -> Order:
         threads=arguments.threads,
         device=arguments.device,
         dtype=arguments.dtype,
-        pairs_a_forward=arguments.pairs_a_forward,
+        pairs_a_forward=_pairs_a_forward(arguments, case),
     )
+
+
+def _pairs_a_forward(arguments: argparse.Namespace, case: Case) -> int:
+    if arguments.pairs_a_forward is not None:
+        return int(arguments.pairs_a_forward)
+    return QUICK_PAIRS_A_FORWARD if arguments.quick else PAIRS_A_FORWARD.get(case.name, 1)
 
 
 def _arguments() -> argparse.Namespace:
@@ -144,17 +151,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), help="default: all")
     parser.add_argument("--repeats", type=int, default=1, help="take the median of so many ratios")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of both sides")
-    parser.add_argument("--pairs-a-forward", type=int, default=PAIRS_A_FORWARD, help="of TRL")
+    parser.add_argument("--pairs-a-forward", type=int, help="of TRL. Default: one for each case")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--peak-tflops", type=float, help="of the device, for the share used")
     parser.add_argument("--out", type=Path, help="file for --growth")
     arguments = parser.parse_args()
-    size = arguments.pairs_a_forward
-    odd = [case.name for case in _cases(arguments) if case.pairs % size]
+    odd = [c.name for c in _cases(arguments) if c.pairs % _pairs_a_forward(arguments, c)]
     if odd and not (arguments.tune or arguments.growth or arguments.check):
         # TRL takes the mean of the forward passes' means: that of all pairs only if all are alike.
-        parser.error(f"--pairs-a-forward {size} does not divide the pairs of {', '.join(odd)}")
+        parser.error(f"--pairs-a-forward does not divide the pairs of {', '.join(odd)}")
     return arguments
 
 

@@ -50,7 +50,7 @@ class Case:
 CASES = {
     case.name: case
     for case in (
-        Case("all_pairs", prompts=4),
+        Case("all_pairs", prompts=8),
         Case("refined_vs_each", prompts=8, pairing="refined"),
         Case("long_prompts", prompts=2, prompt_tokens=600),
     )

@@ -15,6 +15,7 @@ from spa.components.losses.dpo import DpoLoss
 from spa.components.losses.sft import SftLoss
 from spa.components.losses.simpo import SimpoLoss
 from spa.components.losses.spa import SpaLoss
+from spa.training import linear_head
 from spa.training.assembly import pair_batch
 from spa.training.batching import OptimizerBatch
 from spa.training.forward import Forward, forwarding
@@ -106,11 +107,19 @@ def test_prompts_and_responses_are_forwarded_once(
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_only_response_tokens_go_through_the_head(
-    make: SimpleNamespace, groups: list[Any], tiny: Any, kernel: Any
+    make: SimpleNamespace,
+    groups: list[Any],
+    tiny: Any,
+    kernel: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
-    plain = tiny.lm_head.forward
-    tiny.lm_head.forward = lambda hidden: seen.append(hidden.shape) or plain(hidden)
+
+    def linear_logprobs(hidden: torch.Tensor, *others: Any) -> torch.Tensor:
+        seen.append(hidden.shape)
+        return linear_head.linear_logprobs(hidden, *others)
+
+    monkeypatch.setattr("spa.training.head.linear_logprobs", linear_logprobs)
     make.logprobs(tiny, groups, kernel=kernel)
     assert seen == [(21, 32)]
 

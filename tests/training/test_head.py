@@ -57,16 +57,17 @@ def call(model: Any, elements: int, **more: Any) -> Any:
 @pytest.mark.parametrize(
     "changes", [{}, {"tie_word_embeddings": True}, {"hidden_size": 16}], ids=str
 )
+@pytest.mark.parametrize("collision", [False, True], ids=["matrix", "any head"])
 def test_values_and_gradients_do_not_depend_on_the_chunk(
-    make: SimpleNamespace, elements: int, changes: dict[str, Any]
+    make: SimpleNamespace, elements: int, changes: dict[str, Any], collision: bool
 ) -> None:
     model = make.model(**changes).double()
     ids = torch.arange(3, 27)
     expected = model(ids[None]).logits[0, 4:23].log_softmax(-1).gather(-1, ids[5:, None])[:, 0]
     weights = torch.linspace(-1, 1, len(expected), dtype=torch.float64)
     wanted = torch.autograd.grad((expected * weights).sum(), list(model.parameters()))
-    values, collisions = call(model, elements)
-    assert collisions is None
+    values, collisions = call(model, elements, collision=collision)
+    assert (collisions is not None) == collision
     torch.testing.assert_close(values, expected)
     found = torch.autograd.grad((values * weights).sum(), list(model.parameters()))
     for a, b in zip(found, wanted, strict=True):
@@ -83,7 +84,10 @@ def test_a_call_without_places_is_the_models_own(make: SimpleNamespace) -> None:
     assert inside.loss == plain.loss
 
 
-def test_the_largest_tensor_and_what_is_kept_follow_the_chunk(make: SimpleNamespace) -> None:
+@pytest.mark.parametrize("collision", [False, True], ids=["matrix", "any head"])
+def test_the_largest_tensor_and_what_is_kept_follow_the_chunk(
+    make: SimpleNamespace, collision: bool
+) -> None:
     """Nothing the size of vocabulary x tokens, neither at any time nor until the backward pass."""
     model = make.model(vocab_size=5_000)
     kept: list[int] = []
@@ -108,7 +112,7 @@ def test_the_largest_tensor_and_what_is_kept_follow_the_chunk(make: SimpleNamesp
         return tensor
 
     with Watch(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        values, _ = call(model, 5_000 * 4)
+        values, _ = call(model, 5_000 * 4, collision=collision)
         assert max(largest) == 4  # 19 response tokens, in chunks of 4
         assert kept == []
     values.sum().backward()
@@ -131,3 +135,25 @@ def test_logits_that_are_capped_and_scaled(make: SimpleNamespace) -> None:
         logits = model(ids[None]).logits[0, 4:23]
         expected = logits.log_softmax(-1).gather(-1, ids[5:, None])[:, 0]
         torch.testing.assert_close(call(model, 264 * 5)[0], expected)
+
+
+def test_a_frozen_head_gets_no_gradient_and_passes_one_on(make: SimpleNamespace) -> None:
+    model = make.model()
+    model.lm_head.requires_grad_(False)
+    values, _ = call(model, 264 * 5)
+    values.sum().backward()
+    assert model.lm_head.weight.grad is None
+    assert model.model.norm.weight.grad.abs().sum() > 0
+
+
+def test_bf16_computation_sums_the_head_s_gradient_in_fp32(make: SimpleNamespace) -> None:
+    """Full fine-tuning: fp32 weights, bf16 products. Chunks must not round the sum of gradients."""
+    gradients = []
+    for elements in (264, 1 << 24):
+        model = make.model()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            values, _ = call(model, elements)
+        assert values.dtype == torch.float32
+        values.sum().backward()
+        gradients.append(model.lm_head.weight.grad)
+    torch.testing.assert_close(*gradients, rtol=2e-2, atol=2e-2)

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from spa.training.linear_head import linear_logprobs
+
 __all__ = ["CHUNK_ELEMENTS", "response_head", "token_collisions", "token_logprobs"]
 
-CHUNK_ELEMENTS = 1 << 24
-"""Logits of one chunk: 64 MiB in fp32."""
+CHUNK_ELEMENTS = 1 << 23
+"""Logits of one chunk: 32 MiB in fp32."""
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -40,6 +42,7 @@ def response_head(model: Any, chunk_elements: int = CHUNK_ELEMENTS) -> Iterator[
     transform = _transform(model.config.get_text_config())
     size = max(1, chunk_elements // int(model.config.get_text_config().vocab_size))
     plain, plain_head = model.forward, head.forward
+    plain_linear = type(head) is torch.nn.Linear and head.bias is None and transform is _unchanged
 
     def forward(*args: Any, predicting: torch.Tensor | None = None, **inputs: Any) -> Any:
         if predicting is None:
@@ -59,6 +62,9 @@ def response_head(model: Any, chunk_elements: int = CHUNK_ELEMENTS) -> Iterator[
         # One call of the head for all chunks: a sharded head is gathered once around it.
         if "labels" not in given:
             return plain_head(hidden, *args, **given)
+
+        if plain_linear and not given["collision"]:
+            return linear_logprobs(hidden, head.weight, given["labels"], size), None
 
         def logits(part: torch.Tensor) -> torch.Tensor:
             return transform(plain_head(part))
@@ -107,6 +113,10 @@ def _chunked(
     return logprobs, torch.cat([part[1] for part in done]) if collision else None
 
 
+def _unchanged(logits: torch.Tensor) -> torch.Tensor:
+    return logits
+
+
 def _transform(config: Any) -> Transform:
     """What some models do with their logits after the head."""
     cap = getattr(config, "final_logit_softcapping", None)
@@ -114,9 +124,11 @@ def _transform(config: Any) -> Transform:
         getattr(config, "logits_scaling", None) or 1.0
     )
 
+    if scale == 1.0 and cap is None:
+        return _unchanged
+
     def transform(logits: torch.Tensor) -> torch.Tensor:
-        if scale != 1.0:
-            logits = logits * scale
+        logits = logits * scale
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
     return transform
