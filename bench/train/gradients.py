@@ -15,7 +15,8 @@ from transformers import TrainerCallback
 
 from spa.models.loading import load_model
 from spa.training.batching import OptimizerBatch
-from spa.training.trainer import PreferenceTrainer, Workload
+from spa.training.trainer import PreferenceTrainer
+from spa.training.workload import Workload
 from train.settings import BETA, GAMMA, Order
 from train.spa_side import run_spa, spa_model
 

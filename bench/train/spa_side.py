@@ -17,7 +17,8 @@ from spa.training import fit
 from spa.training.batching import OptimizerBatch
 from spa.training.layout import whole
 from spa.training.run import train
-from spa.training.trainer import PreferenceTrainer, Workload
+from spa.training.trainer import PreferenceTrainer
+from spa.training.workload import Workload
 from train.clock import StepClock
 from train.material import OBJECTIVES, TokenPair, make_groups, pairs_digest
 from train.settings import BETA, GAMMA, LEARNING_RATE, MAX_GRAD_NORM, Measured, Order

@@ -22,7 +22,8 @@ from spa.training.encoding import encode
 from spa.training.failures import readable_failures
 from spa.training.forward import Forward
 from spa.training.micro_batches import Budget
-from spa.training.trainer import PreferenceTrainer, Workload
+from spa.training.trainer import PreferenceTrainer
+from spa.training.workload import Workload
 from spa.types import Objective
 
 OBJECTIVES = (Objective("safety", ""), Objective("help", ""))

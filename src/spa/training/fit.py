@@ -35,7 +35,8 @@ from spa.training.quantization import rounding
 from spa.training.reference import ReferenceLogprobs, compute_reference
 from spa.training.saving import save_adapter, save_full
 from spa.training.trackers import reporting
-from spa.training.trainer import PreferenceTrainer, Workload
+from spa.training.trainer import PreferenceTrainer
+from spa.training.workload import Workload
 
 __all__ = ["fit"]
 

@@ -3,20 +3,13 @@
 transformers sees batches of one example and no accumulation, so it divides nothing. `training_step`
 splits the batch into micro-batches and those among processes, and each pair's loss is divided once,
 by the number of pairs of the batch. So losses, weights and the step do not depend on the split.
-
-A loss is first differentiated with respect to the log-probabilities that it is given; the backward
-pass through the model carries that gradient on. So a loss holds no activations, and a group that
-is too large for one pass is carried through piece by piece, with the same gradient.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,53 +17,19 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from spa.contracts import Loss, PairLosses
-from spa.errors import RunError
-from spa.training.assembly import pair_batch
 from spa.training.batching import OptimizerBatch
 from spa.training.checkpoints import is_complete
-from spa.training.encoding import EncodedGroup
-from spa.training.forward import Forward, ResponseLogprobs, forwarding
-from spa.training.layout import Part
-from spa.training.metrics import Figures, pair_figures
-from spa.training.micro_batches import Budget, MicroBatch, plan_micro_batches, share
+from spa.training.forward import forwarding
+from spa.training.metrics import Figures
+from spa.training.micro_batches import plan_micro_batches, share
 from spa.training.outcome import TrainingStopped, TrainProgress
 from spa.training.processes import Processes, shard_on_cpu, whole_tensors
-from spa.training.reference import ReferenceLogprobs
-from spa.types import Objective
+from spa.training.step import Step
+from spa.training.workload import Workload
 
-__all__ = ["PreferenceTrainer", "Workload"]
+__all__ = ["PreferenceTrainer"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What a trainer does, apart from how its optimizer is set.
-
-    Attributes:
-        batches: The optimizer batches of all epochs, in order.
-        loss: One loss a pair.
-        objectives: In the recipe's order.
-        forward: How the model is run.
-        budget: What goes through the model at once.
-        context: The context of a forward pass (autocast or nothing).
-        reference: Log-probabilities under the reference policy, where the loss needs them.
-        save_every: Steps between checkpoints; None: one at the end of each epoch.
-        on_progress: Called after every micro-batch, in the main process.
-        should_stop: Asked before every micro-batch; with several processes before every step.
-    """
-
-    batches: Sequence[OptimizerBatch]
-    loss: Loss
-    objectives: Sequence[Objective]
-    forward: Forward
-    budget: Budget
-    context: Callable[[], AbstractContextManager[object]]
-    reference: ReferenceLogprobs | None
-    save_every: int | None
-    on_progress: Callable[[TrainProgress], None]
-    should_stop: Callable[[], bool]
 
 
 class PreferenceTrainer(Trainer):
@@ -137,15 +96,17 @@ class PreferenceTrainer(Trainer):
         if not alone and self.processes.any(self.work.should_stop()):
             self._stop(rng)
         figures = Figures()
+        local, number = self.processes.local_model(model), self.state.global_step + 1
+        step = Step(self.work, batch, number, self._backward, self.processes.averaging)
         micro_batches = plan_micro_batches(batch.groups, self.work.budget)
         turns = share(micro_batches, self.processes.count, self.processes.place)
-        for number, turn in enumerate(turns, start=1):
+        for done, turn in enumerate(turns, start=1):
             if alone and self.work.should_stop():
                 self._stop(rng)
-            last = number == len(turns)
+            last = done == len(turns)
             if turn.counts or self.processes.sharded:
-                self._turn(model, batch, turn.work, figures if turn.counts else None, last)
-            self._report(batch.pairs * number // len(turns))
+                step.take(local, turn.work, figures if turn.counts else None, last=last)
+            self._report(batch.pairs * done // len(turns))
         self.processes.sum_gradients(self._model.parameters())
         figures = Figures(
             self.processes.sum_figures(figures.sums), self.processes.sum_figures(figures.counts)
@@ -153,103 +114,12 @@ class PreferenceTrainer(Trainer):
         self._metrics = {**figures.means(), "pairs": float(batch.pairs)}
         return torch.tensor(self._metrics.pop("loss"), device=self.args.device)
 
-    def _turn(
-        self,
-        model: Any,
-        batch: OptimizerBatch,
-        work: MicroBatch,
-        figures: Figures | None,
-        last: bool,
-    ) -> None:
-        """Forward and backward of one micro-batch.
-
-        Args:
-            model: The model, wrapped as accelerate left it.
-            batch: The optimizer batch that it belongs to.
-            work: The micro-batch.
-            figures: Where its figures are added; None: its pairs do not count.
-            last: Whether no pass of this optimizer step follows.
-        """
-        local = self.processes.local_model(model)
-        *others, final = work.passes
-        if others:
-            with torch.no_grad():
-                found = _merged([self._run(local, parts) for parts in work.passes])
-        else:
-            found = self._run(local, final)
-        slopes = self._slopes(found, batch, work.groups, figures)
-        row = 0
-        for parts in work.passes:
-            piece = self._run(local, parts, slim=True) if others else found
-            rows, columns = piece.logprobs.shape
-            weights = slopes[row : row + rows, :columns]
-            row += rows
-            # DeepSpeed steps after the backward pass that is said to be the last one.
-            self.accelerator.gradient_state._set_sync_gradients(last and parts is final)
-            self.accelerator.backward((piece.logprobs * weights).sum())
-        self.accelerator.gradient_state._set_sync_gradients(True)
-
-    def _run(self, model: Any, parts: Sequence[Part], *, slim: bool = False) -> ResponseLogprobs:
-        """One pass through the model; ``slim`` leaves out what only the loss needs."""
-        collision = not slim and bool(getattr(self.work.loss, "needs_collision", False))
-        with self.work.context():
-            return self.work.forward(model, parts, collision=collision)
-
-    def _slopes(
-        self,
-        found: ResponseLogprobs,
-        batch: OptimizerBatch,
-        groups: Sequence[EncodedGroup],
-        figures: Figures | None,
-    ) -> torch.Tensor:
-        """(R, T) gradient of the optimizer batch's mean loss with respect to log-probabilities.
-
-        Raises:
-            RunError: If the loss is not finite, of another shape, or does not depend on them.
-        """
-        leaf = found.logprobs.detach().requires_grad_()
-        reference = self.work.reference.lookup(groups, leaf) if self.work.reference else None
-        pairs = pair_batch(
-            batch, groups, leaf, found.mask, reference, collision_logprobs=found.collision
-        )
-        with torch.enable_grad():
-            outcome = self.work.loss(pairs)
-            self._check(outcome, len(pairs.chosen))
-            total = outcome.losses.sum() / batch.pairs
-        if not torch.isfinite(total):
-            raise RunError(_not_finite(self.state.global_step + 1, groups))
-        slopes = (
-            torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
-        )
-        if slopes is None:
-            name = type(self.work.loss).__name__
-            raise RunError(
-                f"loss {name} does not depend on batch.logprobs, so nothing can be learned."
-            )
-        if figures is None:
-            return torch.zeros_like(slopes)
-        figures.add("loss", outcome.losses)
-        pair_figures(figures, pairs, outcome, self.work.objectives)
-        return slopes * self.processes.averaging
-
-    def _check(self, outcome: PairLosses, pairs: int) -> None:
-        for name, values in {"losses": outcome.losses, **outcome.metrics}.items():
-            if values.shape != (pairs,):
-                raise RunError(
-                    f"loss {type(self.work.loss).__name__} returned {name!r} of shape "
-                    f"{tuple(values.shape)}; it must be one value a pair: ({pairs},)."
-                )
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the metrics of the step, and notes gradients that are 0 or not finite."""
-        norm = logs.get("grad_norm")
-        if norm is not None:
-            logs = {**logs, **self._metrics}
-            kind = "zero" if norm == 0 else "not finite" if not math.isfinite(norm) else None
-            if kind is not None:
-                self.doubts[kind] += 1
-                logger.warning("gradient norm is %s at step %d", norm, self.state.global_step)
-        super().log(logs, start_time)
+    def _backward(self, total: torch.Tensor, last: bool) -> None:
+        # DeepSpeed steps after the backward pass that is said to be the last one.
+        state = self.accelerator.gradient_state
+        state._set_sync_gradients(last)
+        self.accelerator.backward(total)
+        state._set_sync_gradients(True)
 
     @property
     def _model(self) -> Any:
@@ -325,21 +195,6 @@ def _save_points(work: Workload) -> frozenset[int]:
     return frozenset(s for s in steps if work.batches[s].epoch != work.batches[s - 1].epoch)
 
 
-def _merged(pieces: Sequence[ResponseLogprobs]) -> ResponseLogprobs:
-    """The responses of all pieces, one after another."""
-
-    def rows(tables: Sequence[torch.Tensor]) -> torch.Tensor:
-        separate = [row for table in tables for row in table]
-        return torch.nn.utils.rnn.pad_sequence(separate, batch_first=True)
-
-    squares = [piece.collision for piece in pieces if piece.collision is not None]
-    return ResponseLogprobs(
-        rows([piece.logprobs for piece in pieces]),
-        rows([piece.mask for piece in pieces]),
-        rows(squares) if squares else None,
-    )
-
-
 def _only(examples: list[dict[str, OptimizerBatch]]) -> dict[str, OptimizerBatch]:
     (example,) = examples
     return example
@@ -354,12 +209,3 @@ def _set_rng_state(states: list[torch.Tensor]) -> None:
     torch.set_rng_state(states[0])
     if len(states) > 1:
         torch.cuda.set_rng_state_all(states[1:])
-
-
-def _not_finite(step: int, groups: Sequence[EncodedGroup]) -> str:
-    names = ", ".join(repr(group.prompt_id) for group in groups)
-    return (
-        f"the loss is not finite at step {step} (prompts {names}), so nothing more can be learned. "
-        "Lower train.learning_rate, or set train.dtype: float32; a custom loss may divide by 0 or "
-        "take the logarithm of 0."
-    )
