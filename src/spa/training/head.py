@@ -42,7 +42,12 @@ def response_head(model: Any, chunk_elements: int = CHUNK_ELEMENTS) -> Iterator[
     transform = _transform(model.config.get_text_config())
     size = max(1, chunk_elements // int(model.config.get_text_config().vocab_size))
     plain, plain_head = model.forward, head.forward
-    plain_linear = type(head) is torch.nn.Linear and head.bias is None and transform is _unchanged
+    plain_linear = (
+        type(head) is torch.nn.Linear
+        and head.bias is None
+        and transform is _unchanged
+        and "forward" not in vars(head)  # weights that are moved in for each call
+    )
 
     def forward(*args: Any, predicting: torch.Tensor | None = None, **inputs: Any) -> Any:
         if predicting is None:
