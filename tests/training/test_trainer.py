@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from spa.training.batching import OptimizerBatch, plan_batches
 from spa.training.encoding import encode
 from spa.training.failures import readable_failures
 from spa.training.forward import Forward
-from spa.training.micro_batches import Budget
+from spa.training.micro_batches import Budget, plan_micro_batches
 from spa.training.trainer import PreferenceTrainer
 from spa.training.workload import Workload
 from spa.types import Objective
@@ -55,7 +56,7 @@ def trainer(
         batches=batches,
         loss=SpaLoss(SpaConfig()),
         objectives=OBJECTIVES,
-        forward=Forward(260),
+        forward=more.get("forward", Forward(260)),
         budget=more.get("budget", Budget(10_000, micro_groups, packed=False)),
         context=nullcontext,
         reference=None,
@@ -144,6 +145,41 @@ def test_trap_10_groups_and_last_batches_of_any_size_weigh_their_pairs_alike(
     assert [entry["loss"] for entry in steps] == pytest.approx(expected, rel=1e-5)
     for after, wanted in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(after, wanted, rtol=1e-5, atol=1e-6)
+
+
+@dataclass(frozen=True)
+class Recording(Forward):
+    """Keeps what every pass gave."""
+
+    seen: list[torch.Tensor] = field(default_factory=list)
+
+    def __call__(self, model: Any, parts: Any, **more: Any) -> Any:
+        found = super().__call__(model, parts, **more)
+        self.seen.append(found.logprobs.detach())
+        return found
+
+
+def test_pieces_are_carried_back_with_the_dropout_of_the_first_time(
+    make: SimpleNamespace, tmp_path: Path, batches: Any
+) -> None:
+    model = make.model(attention_dropout=0.5)
+    forward = Recording(260)
+    (batch,) = batches(1000)
+    pieces = Budget(1, split=True)
+    trainer(model, (batch,), tmp_path, budget=pieces, forward=forward).train()
+    responses = [len(group.responses) for group in plan_order(batch, pieces)]
+    assert len(forward.seen) == 2 * sum(responses)
+    start = 0
+    for count in responses:
+        first, second = (forward.seen[start + k * count :][:count] for k in (0, 1))
+        start += 2 * count
+        for a, b in zip(first, second, strict=True):
+            torch.testing.assert_close(a, b)
+    assert not torch.equal(forward.seen[0], make.logprobs(make.model(), batch.groups)[0][:1])
+
+
+def plan_order(batch: OptimizerBatch, budget: Budget) -> list[Any]:
+    return [m.groups[0] for m in plan_micro_batches(batch.groups, budget)]
 
 
 def test_progress_comes_after_every_micro_batch(

@@ -22,6 +22,7 @@ from spa.training.forward import ResponseLogprobs
 from spa.training.layout import Part
 from spa.training.metrics import Figures, pair_figures
 from spa.training.micro_batches import MicroBatch
+from spa.training.randomness import rng_state, set_rng_state
 from spa.training.workload import Workload
 
 __all__ = ["Backward", "Step"]
@@ -63,15 +64,28 @@ class Step:
                 log-probabilities.
         """
         passes = micro_batch.passes
-        if len(passes) == 1:
-            found = self._forward(model, passes[0])
-        else:
-            with torch.no_grad():
-                found = _merged([self._forward(model, parts) for parts in passes])
+        if len(passes) > 1:
+            self._take_pieces(model, micro_batch, figures, last)
+            return
+        found = self._forward(model, passes[0])
         slopes_RT = self._slopes(found, micro_batch.groups, figures)
+        self.backward((found.logprobs * slopes_RT).sum(), last)
+
+    def _take_pieces(
+        self, model: Any, micro_batch: MicroBatch, figures: Figures | None, last: bool
+    ) -> None:
+        """All log-probabilities without gradients first, then one backward pass a piece."""
+        passes = micro_batch.passes
+        draws, pieces = [], []
+        for parts in passes:
+            draws.append(rng_state())
+            with torch.no_grad():
+                pieces.append(self._forward(model, parts))
+        slopes_RT = self._slopes(_merged(pieces), micro_batch.groups, figures)
         row = 0
-        for number, parts in enumerate(passes, start=1):
-            piece = found if len(passes) == 1 else self._forward(model, parts, again=True)
+        for number, (parts, draw) in enumerate(zip(passes, draws, strict=True), start=1):
+            set_rng_state(draw)  # the dropout of the first time
+            piece = self._forward(model, parts, again=True)
             rows, columns = piece.logprobs.shape
             weights_RT = slopes_RT[row : row + rows, :columns]
             row += rows

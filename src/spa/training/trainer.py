@@ -8,7 +8,7 @@ by the number of pairs of the batch. So losses, weights and the step do not depe
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from spa.training.metrics import Figures
 from spa.training.micro_batches import plan_micro_batches, share
 from spa.training.outcome import TrainingStopped, TrainProgress
 from spa.training.processes import Processes, shard_on_cpu, whole_tensors
+from spa.training.randomness import rng_state, set_rng_state
 from spa.training.step import Step
 from spa.training.workload import Workload
 
@@ -44,8 +45,6 @@ class PreferenceTrainer(Trainer):
         self.add_callback(_SaveCallback(_save_points(work)))
         self.work = work
         self.processes = Processes.of(self.accelerator)
-        self.doubts: Counter[str] = Counter()
-        """How often a step had no gradient (``"zero"``) or one that is not finite."""
         self._metrics: dict[str, float] = {}
         self._pairs_before = [0]
         for batch in work.batches:
@@ -91,7 +90,7 @@ class PreferenceTrainer(Trainer):
         """
         batch: OptimizerBatch = inputs["batch"]
         model.train()
-        rng = _rng_state()
+        rng = rng_state()
         alone = self.processes.count == 1
         if not alone and self.processes.any(self.work.should_stop()):
             self._stop(rng)
@@ -121,6 +120,15 @@ class PreferenceTrainer(Trainer):
         self.accelerator.backward(total)
         state._set_sync_gradients(True)
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the metrics of the step, and warns of gradients that are 0 or not finite."""
+        norm = logs.get("grad_norm")
+        if norm is not None:
+            logs = {**logs, **self._metrics}
+            if norm == 0 or not math.isfinite(norm):
+                logger.warning("gradient norm is %s at step %d", norm, self.state.global_step)
+        super().log(logs, start_time)
+
     @property
     def _model(self) -> Any:
         return self.model
@@ -145,7 +153,7 @@ class PreferenceTrainer(Trainer):
         step = self.state.global_step
         model = self._model
         model.zero_grad()
-        _set_rng_state(rng)
+        set_rng_state(rng)
         if step > 0 and not is_complete(Path(str(self.args.output_dir)) / f"checkpoint-{step}"):
             self._save_checkpoint(model, trial=None)
         raise TrainingStopped(step, len(self.work.batches))
@@ -198,14 +206,3 @@ def _save_points(work: Workload) -> frozenset[int]:
 def _only(examples: list[dict[str, OptimizerBatch]]) -> dict[str, OptimizerBatch]:
     (example,) = examples
     return example
-
-
-def _rng_state() -> list[torch.Tensor]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return [torch.get_rng_state(), *cuda]
-
-
-def _set_rng_state(states: list[torch.Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    if len(states) > 1:
-        torch.cuda.set_rng_state_all(states[1:])
