@@ -8,7 +8,6 @@ by the number of pairs of the batch. So losses, weights and the step do not depe
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,6 @@ class PreferenceTrainer(Trainer):
         self.add_callback(_SaveCallback(_save_points(work)))
         self.work = work
         self.processes = Processes.of(self.accelerator)
-        self.doubts: Counter[str] = Counter()
-        """How often a step had no gradient (``"zero"``) or one that is not finite."""
         self._metrics: dict[str, float] = {}
         self._pairs_before = [0]
         for batch in work.batches:
