@@ -120,21 +120,23 @@ def _finish(
     """Checks what was learned and saves it."""
     processes = trainer.processes
     state = trainer.whole_state()
-    if processes.any(not all_finite(policy.model, state)):
+    # The others may hold nothing but shards, which say little of the whole.
+    main = processes.is_main
+    if processes.any(main and not all_finite(policy.model, state)):
         raise RunError(
             "training ended with weights that are not finite, so nothing was saved. "
             "Lower train.learning_rate or set train.dtype: float32, and delete "
             f"{job.output_dir} before training again."
         )
     history = _history(trainer.state.log_history, job.batches)
-    changed = processes.any(weights_digest(policy.model, state) != before)
+    changed = processes.any(main and weights_digest(policy.model, state) != before)
     warnings = (
         *policy.warnings,
         *history_doubts(history, not changed),
         *data_doubts(job.encoding),
     )
     path = job.output_dir / ("adapter" if policy.kind == "adapter" else "model")
-    if processes.is_main:
+    if main:
         for warning in warnings:
             logger.warning("%s", warning)
         card = model_card(_facts(job, policy, len(history), warnings))

@@ -23,7 +23,10 @@ from spa.training.worker import PREFIX, STARTER, WORKER, error_file, stop_file
 
 __all__ = ["fit_in_processes"]
 
-_GRACE = 20.0  # seconds that processes have to end
+# Seconds to end in. The launcher itself gives its processes 30, which are in sessions of their own:
+# it must not be killed before it has killed them.
+_GRACE = 40.0
+_KILLED = re.compile(r"\bSignal 9 \((SIGKILL)\)")
 
 
 def fit_in_processes(
@@ -81,8 +84,9 @@ def _command(job: Job, description: Path) -> list[str]:
 def _started(command: list[str], log: Path, processes: int) -> Iterator[subprocess.Popen[str]]:
     """The launcher, ended with all that it started when the context ends early."""
     environment = {**os.environ, STARTER: str(os.getpid()), **_threads(processes)}
+    log.unlink(missing_ok=True)
     with (
-        log.open("w", encoding="utf-8") as errors,
+        log.open("a", encoding="utf-8") as errors,  # `_listen` adds to it, too
         subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -108,7 +112,7 @@ def _threads(processes: int) -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ends the session that the launcher leads."""
+    """Ends the launcher, which ends the processes that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -154,15 +158,29 @@ def _listen(
 def _failure(folder: Path, log: Path, code: int) -> str:
     """Why the processes failed: what they said of it, or the end of their output."""
     try:
-        return error_file(folder).read_text(encoding="utf-8")
+        # Empty if the disk was full.
+        if said := error_file(folder).read_text(encoding="utf-8"):
+            return said
     except FileNotFoundError:
         pass
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-    # The launcher's own traceback, which says nothing of the cause, comes last.
-    errors = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
-    said = re.sub(r"^\[rank\d+\]: ", "", (errors or lines or ["they said nothing"])[-1])
     return (
-        f"the processes that train ended with code {code}: {said}\n"
+        f"the processes that train ended with code {code}: {_cause(log)}\n"
         f"All that they said is in {log}. Finished steps are kept up to the last checkpoint; "
         "run again to go on."
     )
+
+
+def _cause(log: Path) -> str:
+    """The line of the processes' output that says most of why they ended."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if killed := _KILLED.search(text):
+        # What the others say then is that this one is gone.
+        return (
+            f"one of them was killed by {killed[1]}, as systems do when memory runs out. "
+            "A smaller train.micro_tokens with train.two_phase: true, or "
+            "train.gradient_checkpointing: true, needs less of it."
+        )
+    lines = [line for line in text.splitlines() if line.strip()]
+    # The launcher's own traceback, which says nothing of the cause, comes last.
+    errors = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
+    return re.sub(r"^\[rank\d+\]: ", "", (errors or lines or ["they said nothing"])[-1])

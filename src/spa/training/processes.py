@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-from torch.distributed.tensor import DTensor
 
-__all__ = ["Processes", "shard_on_cpu", "whole_tensors"]
+__all__ = ["Processes", "shard_on_cpu"]
 
 _BUCKET_ELEMENTS = 1 << 24
 """Gradients that are summed in one message: 64 MiB in fp32."""
@@ -125,21 +124,10 @@ def shard_on_cpu(accelerator: Accelerator) -> bool:
     if not asked or state.distributed_type != DistributedType.MULTI_CPU:
         return False
     state.distributed_type = DistributedType.FSDP
+    # Where every later AcceleratorState takes it from; without, sharding would be forgotten.
+    PartialState._shared_state["distributed_type"] = DistributedType.FSDP
     state.fsdp_plugin = FullyShardedDataParallelPlugin()
     return True
-
-
-def whole_tensors(state: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A state dict without shards; all processes must call it.
-
-    Gathering a state dict leaves it sharded where the shards lie on CPUs.
-    """
-    if state is None:
-        return None
-    return {
-        name: value.full_tensor() if isinstance(value, DTensor) else value
-        for name, value in state.items()
-    }
 
 
 def _sum(gradients: list[torch.Tensor]) -> None:

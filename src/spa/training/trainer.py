@@ -23,7 +23,7 @@ from spa.training.forward import forwarding
 from spa.training.metrics import Figures
 from spa.training.micro_batches import plan_micro_batches, share
 from spa.training.outcome import TrainingStopped, TrainProgress
-from spa.training.processes import Processes, shard_on_cpu, whole_tensors
+from spa.training.processes import Processes, shard_on_cpu
 from spa.training.randomness import rng_state, set_rng_state
 from spa.training.step import Step
 from spa.training.workload import Workload
@@ -159,16 +159,20 @@ class PreferenceTrainer(Trainer):
         raise TrainingStopped(step, len(self.work.batches))
 
     def whole_state(self) -> dict[str, Any] | None:
-        """All trained weights, where no process holds them all; None where each does."""
+        """All trained weights, where no process holds them all; None where each does.
+
+        All processes must call it. The first one gets the weights, the others perhaps nothing.
+        """
         if not self.processes.sharded:
             return None
-        return whole_tensors(self.accelerator.get_state_dict(self.model_wrapped))
+        state: dict[str, Any] | None = self.accelerator.get_state_dict(self.model_wrapped)
+        return state
 
     def _save(
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
     ) -> None:
         """Writes weights as safetensors, without the pickled arguments that transformers adds."""
-        model, state_dict = self._model, whole_tensors(state_dict)
+        model = self._model
         if not self.args.should_save:
             return
         options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}

@@ -10,12 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 from spa.contracts import Loss
-from spa.errors import SpaError
+from spa.errors import RunError, SpaError
 from spa.models.spec import ModelSpec
 from spa.training.encoding import EncodedGroup, Encoding
 from spa.training.job import Job
@@ -57,15 +58,16 @@ def main(arguments: list[str]) -> int:
         The exit code.
     """
     _quiet()
-    job = placed(read_job(Path(arguments[0])))
+    file = Path(arguments[0])
     try:
+        job = placed(read_job(file))
         result = carry_out(job, speak=_is_first())
     except TrainingStopped as stopped:
         _leave()
         _say("stopped", json.dumps({"step": stopped.step, "steps": stopped.steps}))
         return 0
     except SpaError as error:
-        error_file(job.output_dir).write_text(str(error), encoding="utf-8")
+        error_file(file.parent).write_text(str(error), encoding="utf-8")
         return 1
     _leave()
     _say("result", json.dumps(json.loads(result.to_json(job.output_dir))))
@@ -131,12 +133,23 @@ def _group(record: Mapping[str, Any]) -> EncodedGroup:
 
 
 def placed(job: Job) -> Job:
-    """The job on this process's accelerator."""
+    """The job on this process's accelerator.
+
+    Raises:
+        RunError: If there are fewer accelerators than processes.
+    """
     import torch
 
     if job.model.device == "cpu" or not torch.cuda.is_available():
         return job
     place = int(os.environ.get("LOCAL_RANK", "0"))
+    there = torch.cuda.device_count()
+    if place >= there:
+        raise RunError(
+            f"each process trains on a GPU of its own, but there are {there} for "
+            f"{os.environ.get('LOCAL_WORLD_SIZE', 'more')} processes. Set train.processes (or "
+            f"num_processes in accelerate's file) to {there}, or model.device: cpu."
+        )
     torch.cuda.set_device(place)
     return replace(job, model=replace(job.model, device=f"cuda:{place}"))
 
@@ -169,8 +182,10 @@ def _is_first() -> bool:
 
 
 def _say(kind: str, rest: str) -> None:
-    if _is_first():
-        print(f"{PREFIX}{kind} {rest}", flush=True)
+    # A broken pipe: nobody listens any more. `carry_out` stops at the next step, with a checkpoint.
+    with suppress(BrokenPipeError):
+        if _is_first():
+            print(f"{PREFIX}{kind} {rest}", flush=True)
 
 
 def _quiet() -> None:

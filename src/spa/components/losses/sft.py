@@ -2,7 +2,8 @@
 
 One loss a pair, like every loss, so a response chosen in m pairs appears m times. That is the usual
 reading (the chosen column of a preference data set) and the default; ``repeats: once`` gives each
-of its appearances 1/m instead. A prompt group is never split, so m does not depend on batching.
+of its appearances 1/m instead. m counts the pairs of one optimizer step; those of a prompt stay
+together there, so m does not depend on how the step is split.
 """
 
 from __future__ import annotations
