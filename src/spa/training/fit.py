@@ -96,7 +96,7 @@ def fit(job: Job, on_progress: Observe, should_stop: ShouldStop) -> TrainResult:
     if job.loss.needs_reference:
         work = replace(work, reference=_reference(job, policy, work, processes))
     trainer = PreferenceTrainer(policy.model, arguments, work)
-    checkpoint = last_complete(job.output_dir / "checkpoints")
+    checkpoint = last_complete(job.output_dir / "checkpoints", trainer.checkpoint_kind)
     with reporting(
         trainer,
         job.settings.report_to,
