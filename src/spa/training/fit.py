@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -159,6 +160,9 @@ def _finish(
 
 def _arguments(job: Job) -> TrainingArguments:
     settings = job.settings
+    if "ACCELERATE_MIXED_PRECISION" in os.environ:
+        # From a configuration file of accelerate, which is no part of a training's identity.
+        os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # train.dtype decides
     return TrainingArguments(
         output_dir=str(job.output_dir / "checkpoints"),
         per_device_train_batch_size=1,
