@@ -46,6 +46,7 @@ print("a library's line, longer than the one that follows it", flush=True)
 sys.stdout.close()
 import time; time.sleep(0.3)
 print("[rank1]: ValueError: it does not fit", file=sys.stderr)
+print("RuntimeError: [gloo/transport/tcp/pair.cc] reset by peer", file=sys.stderr)
 print("torch.distributed.ChildFailedError: nothing", file=sys.stderr)
 sys.exit(3)
 """
@@ -58,6 +59,7 @@ sys.exit(3)
         "a warning",
         "a library's line, longer than the one that follows it",
         "[rank1]: ValueError: it does not fit",
+        "RuntimeError: [gloo/transport/tcp/pair.cc] reset by peer",
         "torch.distributed.ChildFailedError: nothing",
     ]
 

@@ -22,6 +22,7 @@ from spa.models.spec import ModelSpec
 from spa.recipe.sections import LoraSettings, TrainConfig
 from spa.training.job import LossSource
 from spa.training.outcome import TrainingStopped, TrainResult
+from spa.training.processes import Processes
 from spa.training.run import train
 
 # peft reads a name that transformers has renamed; spa hides it, plain peft does not.
@@ -93,6 +94,33 @@ def test_one_step_of_two_processes_is_that_of_one(run: Any, accelerate: str | No
     config = None if accelerate is None else str(CONFIG.with_name(accelerate))
     same(alone, run("two", processes=2, accelerate=config, **settings), tolerance=1e-5)
     assert alone.steps == 1
+
+
+def test_weights_that_no_process_used_are_left_alone() -> None:
+    """A gradient of 0 would let AdamW move them by its moments, and decay them."""
+    used, unused = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    frozen = torch.nn.Parameter(torch.ones(3), requires_grad=False)
+    used.grad = torch.tensor([1.0, 2.0, 3.0])
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        Processes(count=2).sum_gradients([used, unused, frozen])
+    finally:
+        torch.distributed.destroy_process_group()
+    assert used.grad.tolist() == [1.0, 2.0, 3.0]
+    assert unused.grad is None
+    assert frozen.grad is None
+
+
+def test_the_recipe_decides_the_number_format(run: Any, tmp_path: Path) -> None:
+    """A file for accelerate that asks for another one does not change the steps."""
+    other = tmp_path / "fsdp2.yaml"
+    other.write_text(CONFIG.read_text().replace("mixed_precision: 'no'", "mixed_precision: bf16"))
+    assert "bf16" in other.read_text()
+    settings: dict[str, Any] = {"batch_pairs": 1000, "epochs": 1}
+    sharded = run("two", processes=2, accelerate=str(other), **settings)
+    same(run("one", **settings), sharded, tolerance=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["spa", "dpo"])

@@ -188,6 +188,28 @@ def test_a_torn_checkpoint_is_passed_over(run: Run, tmp_path: Path) -> None:
     assert [dict(e) for e in torn.history] == [dict(e) for e in whole.history]
 
 
+def test_a_checkpoint_of_sharded_training_is_not_taken_for_one_s_own(
+    run: Run, tmp_path: Path
+) -> None:
+    """Its optimizer would not be found, and the learning rate would begin anew."""
+    asked = iter([False] * 8 + [True])
+    with pytest.raises(TrainingStopped):
+        run(should_stop=lambda: next(asked), save_steps=1)
+    folder = tmp_path / "out" / "checkpoints"
+    last = max(folder.iterdir(), key=lambda path: int(path.name.partition("-")[2]))
+    optimizer = last / "optimizer.pt"
+    for name, writer in {"latest": "DeepSpeed", "optimizer_0": "FSDP"}.items():
+        optimizer = optimizer.rename(last / name)
+        with pytest.raises(RunError) as error:
+            run(save_steps=1)
+        assert str(error.value) == (
+            f"{last} was written by {writer}, and cannot be gone on from by a training without "
+            f"sharding. Set train.accelerate as it was, or delete {folder} to train anew."
+        )
+    optimizer.rename(last / "optimizer.pt")
+    assert run(save_steps=1).steps > 0
+
+
 def test_finished_training_is_not_done_twice(run: Run, tmp_path: Path) -> None:
     first = run()
     progress: list[TrainProgress] = []

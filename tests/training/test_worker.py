@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,7 +48,10 @@ def test_a_job_that_cannot_be_carried_out_here_is_said(
 
     monkeypatch.setattr(worker, "read_job", lambda _file: job(tmp_path))
     monkeypatch.setattr(worker, "placed", refuse)
-    assert worker.main([str(tmp_path / "job.json")]) == 1
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        worker.main([str(tmp_path / "job.json")])
+    assert ended.value.code == 1
     assert worker.error_file(tmp_path).read_text() == "too few"
 
 

@@ -218,8 +218,9 @@ class TrainConfig(ComponentConfig):
     )
     accelerate: Annotated[RecipePath | None, _PROCESSES] = Field(
         default=None,
-        description="Configuration file of accelerate, for FSDP2, DeepSpeed or several machines. "
-        "Null: every process holds the whole model.",
+        description="Configuration file of accelerate, for FSDP2 or DeepSpeed on this machine. "
+        "Null: every process holds the whole model. train.dtype decides in which format is "
+        "computed, not the file.",
     )
     quantization: Literal["nf4", "int8"] | None = Field(
         default=None,

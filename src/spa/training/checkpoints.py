@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spa.contracts import Loss
 from spa.errors import RunError
@@ -19,10 +19,30 @@ from spa.training.encoding import EncodedGroup
 if TYPE_CHECKING:
     from spa.recipe.sections import TrainConfig
 
-__all__ = ["claim_folder", "is_complete", "last_complete", "training_identity"]
+__all__ = [
+    "CheckpointKind",
+    "checkpoint_kind",
+    "claim_folder",
+    "last_complete",
+    "training_identity",
+]
 
 _IDENTITY_FILE = "training.json"
 _NAME = re.compile(r"checkpoint-(\d+)\Z")
+
+CheckpointKind = Literal["plain", "fsdp", "deepspeed"]
+
+# DeepSpeed writes "latest" last. FSDP's optimizer is whole, or a folder of shards.
+_OPTIMIZERS: Mapping[CheckpointKind, tuple[str, ...]] = {
+    "plain": ("optimizer.pt",),
+    "deepspeed": ("latest",),
+    "fsdp": ("optimizer.bin", "optimizer_*"),
+}
+_WRITERS: Mapping[CheckpointKind, str] = {
+    "plain": "a training without sharding",
+    "deepspeed": "DeepSpeed",
+    "fsdp": "FSDP",
+}
 
 
 def training_identity(
@@ -85,28 +105,45 @@ def claim_folder(output_dir: Path, identity: Mapping[str, str]) -> None:
         )
 
 
-def last_complete(folder: Path) -> Path | None:
-    """The checkpoint with most steps that was written to its end; torn ones are removed."""
+def last_complete(folder: Path, kind: CheckpointKind = "plain") -> Path | None:
+    """The checkpoint with most steps that was written to its end; torn ones are removed.
+
+    Args:
+        folder: Where the checkpoints are.
+        kind: What this training can go on from.
+
+    Raises:
+        RunError: If the checkpoint is of another kind.
+    """
     found = [
         (int(match[1]), path)
         for path in folder.glob("checkpoint-*")
         if (match := _NAME.match(path.name))
     ]
     for _, path in sorted(found, reverse=True):
-        if is_complete(path):
+        theirs = checkpoint_kind(path)
+        if theirs == kind:
             return path
+        if theirs is not None:
+            raise RunError(
+                f"{path} was written by {_WRITERS[theirs]}, and cannot be gone on from by "
+                f"{_WRITERS[kind]}. Set train.accelerate as it was, or delete {folder} to train "
+                "anew."
+            )
         shutil.rmtree(path)
     return None
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint was written to its end: transformers writes the trainer's state last."""
+def checkpoint_kind(checkpoint: Path) -> CheckpointKind | None:
+    """What wrote a checkpoint; None if it was not written to its end.
+
+    transformers writes the trainer's state last.
+    """
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    # A plain one; DeepSpeed's, which writes "latest" last; FSDP's, whole or sharded.
-    return any(
-        next(checkpoint.glob(name), None) is not None
-        for name in ("optimizer.pt", "latest", "optimizer.bin", "optimizer_*")
-    )
+        return None
+    for kind, names in _OPTIMIZERS.items():
+        if any(next(checkpoint.glob(name), None) is not None for name in names):
+            return kind
+    return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -96,7 +97,7 @@ def fit(job: Job, on_progress: Observe, should_stop: ShouldStop) -> TrainResult:
     if job.loss.needs_reference:
         work = replace(work, reference=_reference(job, policy, work, processes))
     trainer = PreferenceTrainer(policy.model, arguments, work)
-    checkpoint = last_complete(job.output_dir / "checkpoints")
+    checkpoint = last_complete(job.output_dir / "checkpoints", trainer.checkpoint_kind)
     with reporting(
         trainer,
         job.settings.report_to,
@@ -159,6 +160,9 @@ def _finish(
 
 def _arguments(job: Job) -> TrainingArguments:
     settings = job.settings
+    if "ACCELERATE_MIXED_PRECISION" in os.environ:
+        # From a configuration file of accelerate, which is no part of a training's identity.
+        os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # train.dtype decides
     return TrainingArguments(
         output_dir=str(job.output_dir / "checkpoints"),
         per_device_train_batch_size=1,

@@ -26,6 +26,8 @@ __all__ = ["fit_in_processes"]
 # Seconds to end in. The launcher itself gives its processes 30, which are in sessions of their own:
 # it must not be killed before it has killed them.
 _GRACE = 40.0
+# What the launcher, and processes that miss another one, say of an error that is not theirs.
+_EFFECT = re.compile(r"ChildFailed|gloo/transport|DistBackendError|DistNetworkError")
 _KILLED = re.compile(r"\bSignal 9 \((SIGKILL)\)")
 
 
@@ -181,6 +183,5 @@ def _cause(log: Path) -> str:
             "train.gradient_checkpointing: true, needs less of it."
         )
     lines = [line for line in text.splitlines() if line.strip()]
-    # The launcher's own traceback, which says nothing of the cause, comes last.
-    errors = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
+    errors = [line for line in lines if "Error: " in line and not _EFFECT.search(line)]
     return re.sub(r"^\[rank\d+\]: ", "", (errors or lines or ["they said nothing"])[-1])

@@ -6,7 +6,7 @@ With one process every function here gives back what it was given.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,16 @@ class Processes:
         return model.module if replicated else model
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Sums the gradients of replicated weights over all processes; a missing one counts 0."""
+        """Sums the gradients of replicated weights over all processes; a missing one counts 0.
+
+        What has no gradient in any process gets none, so that the optimizer leaves it alone.
+        """
         if self.count == 1 or self.sharded:
             return
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
         bucket: list[torch.Tensor] = []
-        for parameter in parameters:
-            if not parameter.requires_grad:
+        for parameter, used in zip(trained, _used_anywhere(trained), strict=True):
+            if not used:
                 continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -128,6 +132,17 @@ def shard_on_cpu(accelerator: Accelerator) -> bool:
     PartialState._shared_state["distributed_type"] = DistributedType.FSDP
     state.fsdp_plugin = FullyShardedDataParallelPlugin()
     return True
+
+
+def _used_anywhere(parameters: Sequence[torch.nn.Parameter]) -> list[bool]:
+    """Whether each has a gradient in any process."""
+    flags = torch.tensor(
+        [parameter.grad is not None for parameter in parameters],
+        dtype=torch.uint8,
+        device=parameters[0].device,
+    )
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+    return [bool(flag) for flag in flags.tolist()]
 
 
 def _sum(gradients: list[torch.Tensor]) -> None:

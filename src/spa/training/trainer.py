@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from spa.training.batching import OptimizerBatch
-from spa.training.checkpoints import is_complete
+from spa.training.checkpoints import CheckpointKind, checkpoint_kind
 from spa.training.forward import forwarding
 from spa.training.metrics import Figures
 from spa.training.micro_batches import plan_micro_batches, share
@@ -154,9 +154,17 @@ class PreferenceTrainer(Trainer):
         model = self._model
         model.zero_grad()
         set_rng_state(rng)
-        if step > 0 and not is_complete(Path(str(self.args.output_dir)) / f"checkpoint-{step}"):
+        kept = Path(str(self.args.output_dir)) / f"checkpoint-{step}"
+        if step > 0 and checkpoint_kind(kept) is None:
             self._save_checkpoint(model, trial=None)
         raise TrainingStopped(step, len(self.work.batches))
+
+    @property
+    def checkpoint_kind(self) -> CheckpointKind:
+        """What kind of checkpoints it writes, and can go on from."""
+        if self.is_deepspeed_enabled:
+            return "deepspeed"
+        return "fsdp" if self.is_fsdp_enabled else "plain"
 
     def whole_state(self) -> dict[str, Any] | None:
         """All trained weights, where no process holds them all; None where each does.

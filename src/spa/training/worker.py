@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from spa.contracts import Loss
 from spa.errors import RunError, SpaError
@@ -51,27 +52,23 @@ def error_file(folder: Path) -> Path:
     return folder / "error.txt"
 
 
-def main(arguments: list[str]) -> int:
-    """Carries out the job that the only argument names.
-
-    Returns:
-        The exit code.
-    """
+def main(arguments: list[str]) -> NoReturn:
+    """Carries out the job that the only argument names, and ends this process."""
     _quiet()
     file = Path(arguments[0])
     try:
         job = placed(read_job(file))
         result = carry_out(job, speak=_is_first())
+        _wait_for_others()
+        _say("result", json.dumps(json.loads(result.to_json(job.output_dir))))
+        _end(0)
     except TrainingStopped as stopped:
-        _leave()
+        _wait_for_others()
         _say("stopped", json.dumps({"step": stopped.step, "steps": stopped.steps}))
-        return 0
+        _end(0)
     except SpaError as error:
         error_file(file.parent).write_text(str(error), encoding="utf-8")
-        return 1
-    _leave()
-    _say("result", json.dumps(json.loads(result.to_json(job.output_dir))))
-    return 0
+        _end(1)
 
 
 def carry_out(job: Job, *, speak: bool) -> TrainResult:
@@ -154,13 +151,24 @@ def placed(job: Job) -> Job:
     return replace(job, model=replace(job.model, device=f"cuda:{place}"))
 
 
-def _leave() -> None:
-    """Waits for the others, and ends what connects the processes before this one ends."""
+def _wait_for_others() -> None:
+    """Returns when all processes have come here, so that none ends while another needs it."""
     import torch.distributed as dist
 
     if dist.is_initialized():
         dist.barrier()
-        dist.destroy_process_group()
+
+
+def _end(code: int) -> NoReturn:
+    """Ends this process at once.
+
+    Taken down object by object, what connects the processes may wait for ever: gloo's thread for
+    Python's lock, to free a tensor, and its owner, who has the lock, for that thread.
+    """
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _starter_is_gone() -> bool:
@@ -194,4 +202,8 @@ def _quiet() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        main(sys.argv[1:])
+    except BaseException:
+        traceback.print_exc()
+        _end(1)
