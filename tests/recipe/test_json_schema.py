@@ -13,7 +13,11 @@ from spa.recipe.json_schema import DIALECT, recipe_schema
 from spa.recipe.reading import read_text
 from spa.recipe.tree import Place, plain
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+RECIPES = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "recipes").rglob("*.yaml")
+    if path.parent.name != "accelerate"  # configuration files of accelerate
+)
 
 
 def values(text: str) -> Any:

@@ -115,12 +115,14 @@ def test_weights_that_no_process_used_are_left_alone() -> None:
 
 def test_the_recipe_decides_the_number_format(run: Any, tmp_path: Path) -> None:
     """A file for accelerate that asks for another one does not change the steps."""
-    other = tmp_path / "fsdp2.yaml"
-    other.write_text(CONFIG.read_text().replace("mixed_precision: 'no'", "mixed_precision: bf16"))
-    assert "bf16" in other.read_text()
+    asking = tmp_path / "bf16.yaml"
+    asking.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nnum_machines: 1\n"
+        "num_processes: 2\nmachine_rank: 0\nmixed_precision: bf16\nuse_cpu: true\n"
+    )
     settings: dict[str, Any] = {"batch_pairs": 1000, "epochs": 1}
-    sharded = run("two", processes=2, accelerate=str(other), **settings)
-    same(run("one", **settings), sharded, tolerance=1e-5)
+    two = run("two", processes=2, accelerate=str(asking), **settings)
+    same(run("one", **settings), two, tolerance=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["spa", "dpo"])
