@@ -169,3 +169,13 @@ def test_system_turns_of_the_prompt_are_kept(make: SimpleNamespace, tokenizer: A
     with_system = replace(group, prompt=replace(group.prompt, messages=turns))
     (encoded,) = encode([with_system], make.objectives, tokenizer).groups
     assert tokenizer.decode(list(encoded.prompt)).startswith("<|system|>be kind<|end|><|user|>")
+
+
+def test_pairs_of_an_empty_prompt_are_dropped_and_counted(
+    make: SimpleNamespace, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chat template that renders nothing: the first token would have nothing to follow."""
+    monkeypatch.setattr(tokenizer, "chat_template", "{{ '' }}")
+    found = encode(make.random_groups(1), make.objectives, tokenizer)
+    assert found.groups == ()
+    assert found.dropped == {"empty_prompt": 3}

@@ -96,7 +96,12 @@ def run(
 
 def _is_follower() -> bool:
     """Whether a launcher started several processes, and another is the first of them."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0"
+    return _is_launched() and os.environ.get("RANK", "0") != "0"
+
+
+def _is_launched() -> bool:
+    # As spa.training.launched has it, which imports torch.
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
 
 
 def _run(
@@ -117,7 +122,7 @@ def _run(
 
     _quiet_libraries()
     followers: AbstractContextManager[None] = nullcontext()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _is_launched():
         from spa.training.launched import leading
 
         followers = leading()

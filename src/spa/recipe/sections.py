@@ -115,7 +115,8 @@ class LoraSettings(ComponentConfig):
         default=0.0,
         ge=0,
         lt=1,
-        description="Dropout on the adapter's input. Preference training does best without.",
+        description="Dropout on the adapter's input. Preference training does best without. "
+        "Above 0, what is dropped depends on how steps are split and on the number of processes.",
     )
     target_modules: str | tuple[str, ...] = Field(
         default="all-linear",

@@ -18,10 +18,12 @@ from spa.types import Objective, PreferencePair, Response
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["EMPTY_RESPONSE", "TOO_LONG", "EncodedGroup", "Encoding", "encode"]
+__all__ = ["EMPTY_PROMPT", "EMPTY_RESPONSE", "TOO_LONG", "EncodedGroup", "Encoding", "encode"]
 
 EMPTY_RESPONSE = "empty_response"
 """A pair with a response of no tokens, whose mean log-probability would be 0/0."""
+EMPTY_PROMPT = "empty_prompt"
+"""A pair whose prompt has no tokens, so that nothing predicts the first one of a response."""
 TOO_LONG = "longer_than_max_length"
 """A pair with a response that, with its prompt, has more than ``max_length`` tokens."""
 
@@ -103,7 +105,8 @@ def encode(
         )
         pairs = []
         for pair in group.pairs:
-            reason = _obstacle(pair, ids, None if max_length is None else max_length - len(prompt))
+            room = None if max_length is None else max_length - len(prompt)
+            reason = _obstacle(pair, ids, room) if prompt else EMPTY_PROMPT
             if reason is None:
                 pairs.append(pair)
             else:

@@ -30,8 +30,12 @@ _FOREVER = timedelta(days=365)
 
 
 def is_launched() -> bool:
-    """Whether a launcher started several processes of spa."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and STARTER not in os.environ
+    """Whether a launcher started several processes of spa.
+
+    Some clusters set ``WORLD_SIZE`` alone, for programs that they start once.
+    """
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
+    return several and STARTER not in os.environ
 
 
 def is_follower() -> bool:

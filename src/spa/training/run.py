@@ -6,6 +6,7 @@ finished training is not done twice.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from spa.recipe.sections import TrainConfig
 
 __all__ = ["train"]
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -112,6 +115,11 @@ def _carry_out(
         return fit(job, on_progress, should_stop)
     if loss is None:
         raise RunError("training in several processes needs the name of a loss that they can find")
+    if is_launched() and job.settings.in_processes:
+        logger.warning(
+            "train.processes and train.accelerate have no effect: the processes that the launcher "
+            "started train"
+        )
     together = fit_with_followers if is_launched() else fit_in_processes
     return together(job, loss, on_progress, should_stop)
 
