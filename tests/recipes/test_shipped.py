@@ -22,7 +22,8 @@ needs_rubric = pytest.mark.skipif(
 
 
 def test_every_shipped_recipe_is_tested_here() -> None:
-    assert sorted(file.name for file in RECIPES.iterdir()) == [
+    # Folders hold what is no recipe: accelerate/ has configuration files.
+    assert sorted(file.name for file in RECIPES.iterdir() if file.is_file()) == [
         "learning-check.yaml",
         "quickstart.yaml",
     ]
