@@ -66,9 +66,9 @@ def weights(result: TrainResult) -> dict[str, torch.Tensor]:
     return load_file(result.path / name)
 
 
-def same(one: TrainResult, other: TrainResult, tolerance: float = 1e-3) -> None:
+def same(one: TrainResult, other: TrainResult, tolerance: float = 1e-4) -> None:
     """Rounding grows from step to step with AdamW at a high rate, so several steps are compared
-    loosely, one step closely."""
+    more loosely than one."""
     assert len(one.history) == len(other.history)
     for mine, theirs in zip(one.history, other.history, strict=True):
         assert mine.keys() == theirs.keys()
@@ -76,7 +76,7 @@ def same(one: TrainResult, other: TrainResult, tolerance: float = 1e-3) -> None:
             wanted = pytest.approx(theirs[name], rel=tolerance, abs=tolerance / 10)
             assert mine[name] == wanted, name
     for name, value in weights(one).items():
-        torch.testing.assert_close(weights(other)[name], value, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(weights(other)[name], value, rtol=tolerance, atol=2 * tolerance)
 
 
 @pytest.mark.parametrize("accelerate", [None, "fsdp2-cpu.yaml"])
@@ -235,4 +235,5 @@ def test_deepspeed_takes_the_same_steps(
     shipped = CONFIG.with_name(f"deepspeed-{stage}.yaml")
     alone = run("one", lora=lora)
     sharded = run("two", lora=lora, processes=2, accelerate=str(shipped))
-    same(alone, sharded)
+    # One margin near 0 of a later step was seen to differ by 2e-4; the first steps agree to 1e-6.
+    same(alone, sharded, tolerance=1e-3)

@@ -16,6 +16,7 @@ from spa.models.spec import ModelSpec
 from spa.training import fit, worker
 from spa.training.job import Job
 from spa.training.outcome import TrainProgress
+from spa.training.roles import STARTER
 
 
 def job(folder: Path, device: str = "auto") -> Job:
@@ -27,10 +28,10 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda _place: None)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert worker.placed(job(tmp_path)).model.device == "cuda:1"
-    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     with pytest.raises(RunError) as error:
         worker.placed(job(tmp_path))
     assert str(error.value) == (
@@ -68,7 +69,7 @@ def test_whoever_listened_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     os.close(reading)
     monkeypatch.setattr(fit, "fit", training)
     monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv(worker.STARTER, str(os.getpid()))
+    monkeypatch.setenv(STARTER, str(os.getpid()))
     # Unbuffered, so that nothing is left to be written when it is closed.
     with os.fdopen(writing, "wb", buffering=0) as pipe:
         monkeypatch.setattr(

@@ -61,6 +61,7 @@ def run(
     from spa.cli.again import command_line
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
+    from spa.training.roles import is_follower
 
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
     place = _place(runs_dir, name)
@@ -69,7 +70,7 @@ def run(
         _show_plan(loaded, again, as_json=as_json)
         return
     _check_name(name)
-    if _is_follower():
+    if is_follower():
         from spa.training.launched import follow
 
         _quiet_libraries()
@@ -94,16 +95,6 @@ def run(
     _run(loaded, runs_dir, name, again, changed, as_json=as_json)
 
 
-def _is_follower() -> bool:
-    """Whether a launcher started several processes, and another is the first of them."""
-    return _is_launched() and os.environ.get("RANK", "0") != "0"
-
-
-def _is_launched() -> bool:
-    # As spa.training.launched has it, which imports torch.
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
-
-
 def _run(
     loaded: Recipe,
     runs_dir: Path,
@@ -119,10 +110,11 @@ def _run(
     from spa.engine.outcome import NothingToTrainOn
     from spa.engine.pipeline import run_recipe
     from spa.plugins.catalogue import load_catalogue
+    from spa.training.roles import is_launched
 
     _quiet_libraries()
     followers: AbstractContextManager[None] = nullcontext()
-    if _is_launched():
+    if is_launched():
         from spa.training.launched import leading
 
         followers = leading()

@@ -13,6 +13,7 @@ from typing import TypeVar
 from spa.engine.components import create
 from spa.engine.models import ModelPool, Policy
 from spa.errors import PluginError, Problem, RecipeError, SpaError
+from spa.models.devices import too_few_accelerators
 from spa.models.lora import no_layer_for_adapter
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import Request
@@ -35,7 +36,7 @@ def check_ahead(recipe: Recipe, models: ModelPool) -> None:
         RecipeError: With all that was found.
         SpaError: If a tokenizer cannot be loaded, or a component is broken.
     """
-    found = [*_refused(recipe, models), *_adapter(recipe)]
+    found = [*_refused(recipe, models), *_adapter(recipe), *_processes(recipe)]
     if found:
         raise RecipeError(
             [Problem(message, file=recipe.source, path=path) for path, message in found]
@@ -89,3 +90,11 @@ def _adapter(recipe: Recipe) -> Iterator[tuple[str, str]]:
         problem = no_layer_for_adapter(Policy("base", recipe.model).spec(), lora.target_modules)
         if problem is not None:
             yield "train.lora.target_modules", problem
+
+
+def _processes(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    processes = recipe.train.processes
+    if processes is not None and processes > 1:
+        problem = too_few_accelerators(Policy("base", recipe.model).spec(), processes)
+        if problem is not None:
+            yield "train.processes", problem

@@ -10,6 +10,7 @@ from pathlib import Path
 from spa.errors import Problem
 from spa.fields import RecipeFacts
 from spa.plugins.catalogue import Catalogue
+from spa.recipe.accelerate import accelerate_problem
 from spa.recipe.checking import Steps, check
 from spa.recipe.components import find_component
 from spa.recipe.layout import OTHER_KEYS, SECTIONS, TOP_KEYS, Section
@@ -234,6 +235,10 @@ class _Validation:
         """Refuses what training cannot use or lacks, before anything is sampled."""
         for key, message in () if settings is None else missing_packages(settings.train):
             self.blame(("train",), key, message)
+        if settings is not None and settings.train.accelerate is not None:
+            problem = accelerate_problem(settings.train.accelerate)
+            if problem is not None:
+                self.blame(("train",), ("accelerate",), problem)
         dtype = None if settings is None else settings.train.dtype
         if dtype == "float16":
             self.blame(("train",), ("dtype",), _NO_FLOAT16.format("train.dtype"))

@@ -17,9 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spa.errors import RunError
+from spa.recipe.accelerate import accelerate_problem
 from spa.training.job import Job, LossSource, Observe, ShouldStop
 from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
-from spa.training.worker import PREFIX, STARTER, WORKER, error_file, stop_file
+from spa.training.roles import STARTER
+from spa.training.worker import PREFIX, WORKER, error_file, stop_file
 
 __all__ = ["fit_in_processes"]
 
@@ -53,7 +55,7 @@ def fit_in_processes(
     description.write_text(json.dumps(job.facts(loss)), encoding="utf-8")
     log = folder / "processes.log"
     try:
-        with _started(_command(job, description), log, job.settings.processes or 1) as process:
+        with _started(_command(job, description), log, job.settings.processes) as process:
             result = _listen(process, log, job, on_progress, should_stop)
             process.wait()
     finally:
@@ -72,18 +74,17 @@ def _command(job: Job, description: Path) -> list[str]:
     if settings.accelerate is None:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
         return [sys.executable, *launcher, str(settings.processes), *worker]
-    if not Path(settings.accelerate).is_file():
-        raise RunError(
-            f"train.accelerate: there is no file {settings.accelerate}. "
-            "`accelerate config --config_file FILE` writes one."
-        )
+    if problem := accelerate_problem(settings.accelerate):
+        raise RunError(f"train.accelerate: {problem}.")
     launcher = ["-m", "accelerate.commands.launch", "--config_file", settings.accelerate]
     count = [] if settings.processes is None else ["--num_processes", str(settings.processes)]
     return [sys.executable, *launcher, *count, *worker]
 
 
 @contextmanager
-def _started(command: list[str], log: Path, processes: int) -> Iterator[subprocess.Popen[str]]:
+def _started(
+    command: list[str], log: Path, processes: int | None
+) -> Iterator[subprocess.Popen[str]]:
     """The launcher, ended with all that it started when the context ends early."""
     environment = {**os.environ, STARTER: str(os.getpid()), **_threads(processes)}
     log.unlink(missing_ok=True)
@@ -106,9 +107,12 @@ def _started(command: list[str], log: Path, processes: int) -> Iterator[subproce
                 _end(process)
 
 
-def _threads(processes: int) -> dict[str, str]:
-    """The CPU's cores divided among the processes; launchers give each of them one."""
-    if "OMP_NUM_THREADS" in os.environ:
+def _threads(processes: int | None) -> dict[str, str]:
+    """The CPU's cores divided among the processes; launchers would give each of them one.
+
+    Where accelerate's file says how many processes there are, accelerate divides them.
+    """
+    if processes is None or "OMP_NUM_THREADS" in os.environ:
         return {}
     return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
 

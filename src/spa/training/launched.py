@@ -7,7 +7,6 @@ meet through the store by which the launcher's processes find each other.
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,27 +19,13 @@ import torch.distributed as dist
 from spa.training.fit import fit
 from spa.training.job import Job, LossSource, Observe, ShouldStop
 from spa.training.outcome import TrainingStopped, TrainResult
-from spa.training.worker import STARTER, placed, read_job
+from spa.training.worker import placed, read_job
 
-__all__ = ["fit_with_followers", "follow", "is_follower", "is_launched", "leading"]
+__all__ = ["fit_with_followers", "follow", "leading"]
 
 _COUNT = "spa/jobs"
 _END = "end"
 _FOREVER = timedelta(days=365)
-
-
-def is_launched() -> bool:
-    """Whether a launcher started several processes of spa.
-
-    Some clusters set ``WORLD_SIZE`` alone, for programs that they start once.
-    """
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
-    return several and STARTER not in os.environ
-
-
-def is_follower() -> bool:
-    """Whether this is one of those that wait for the first."""
-    return is_launched() and int(os.environ.get("RANK", "0")) > 0
 
 
 @contextmanager

@@ -27,8 +27,9 @@ from spa.training.fit import fit
 from spa.training.groups import TrainingGroup
 from spa.training.job import Job, LossSource, Observe, ShouldStop
 from spa.training.launch import fit_in_processes
-from spa.training.launched import fit_with_followers, is_launched
+from spa.training.launched import fit_with_followers
 from spa.training.outcome import TrainResult
+from spa.training.roles import is_launched
 from spa.types import Objective
 
 if TYPE_CHECKING:

@@ -18,15 +18,16 @@ from typing import Any, NoReturn, cast
 
 from spa.contracts import Loss
 from spa.errors import RunError, SpaError
+from spa.models.devices import too_few_accelerators
 from spa.models.spec import ModelSpec
 from spa.training.encoding import EncodedGroup, Encoding
 from spa.training.job import Job
 from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
+from spa.training.roles import STARTER, is_first
 from spa.types import Objective
 
 __all__ = [
     "PREFIX",
-    "STARTER",
     "WORKER",
     "carry_out",
     "error_file",
@@ -38,8 +39,6 @@ __all__ = [
 
 WORKER = "spa.training.worker"
 PREFIX = "spa-training "
-STARTER = "SPA_TRAINING_STARTER"
-"""Environment variable that holds the process id of who waits for the result."""
 
 
 def stop_file(folder: Path) -> Path:
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> NoReturn:
     file = Path(arguments[0])
     try:
         job = placed(read_job(file))
-        result = carry_out(job, speak=_is_first())
+        result = carry_out(job, speak=is_first())
         _wait_for_others()
         _say("result", json.dumps(json.loads(result.to_json(job.output_dir))))
         _end(0)
@@ -84,7 +83,7 @@ def carry_out(job: Job, *, speak: bool) -> TrainResult:
     stop = stop_file(job.output_dir)
 
     def should_stop() -> bool:
-        return _is_first() and (stop.exists() or _starter_is_gone())
+        return is_first() and (stop.exists() or _starter_is_gone())
 
     def on_progress(progress: TrainProgress) -> None:
         if speak:
@@ -140,13 +139,9 @@ def placed(job: Job) -> Job:
     if job.model.device == "cpu" or not torch.cuda.is_available():
         return job
     place = int(os.environ.get("LOCAL_RANK", "0"))
-    there = torch.cuda.device_count()
-    if place >= there:
-        raise RunError(
-            f"each process trains on a GPU of its own, but there are {there} for "
-            f"{os.environ.get('LOCAL_WORLD_SIZE', 'more')} processes. Set train.processes (or "
-            f"num_processes in accelerate's file) to {there}, or model.device: cpu."
-        )
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", place + 1))
+    if problem := too_few_accelerators(job.model, processes):
+        raise RunError(f"{problem}.")
     torch.cuda.set_device(place)
     return replace(job, model=replace(job.model, device=f"cuda:{place}"))
 
@@ -185,14 +180,10 @@ def _starter_is_gone() -> bool:
     return False
 
 
-def _is_first() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _say(kind: str, rest: str) -> None:
     # A broken pipe: nobody listens any more. `carry_out` stops at the next step, with a checkpoint.
     with suppress(BrokenPipeError):
-        if _is_first():
+        if is_first():
             print(f"{PREFIX}{kind} {rest}", flush=True)
 
 
