@@ -157,6 +157,10 @@ def test_fsdp2_takes_the_same_steps_and_saves_what_others_load(
 def test_stopped_training_goes_on_with_the_same_loss_curve(
     run: Any, accelerate: str | None
 ) -> None:
+    goes_on(run, accelerate)
+
+
+def goes_on(run: Any, accelerate: str | None) -> None:
     settings: dict[str, Any] = {"processes": 2, "accelerate": accelerate, "save_steps": 2}
     whole = run("whole", **settings)
     steps: list[int] = []
@@ -237,3 +241,13 @@ def test_deepspeed_takes_the_same_steps(
     sharded = run("two", lora=lora, processes=2, accelerate=str(shipped))
     # One margin near 0 of a later step was seen to differ by 2e-4; the first steps agree to 1e-6.
     same(alone, sharded, tolerance=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["zero2", "zero3"])
+def test_stopped_deepspeed_training_goes_on(
+    run: Any, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    pytest.importorskip("deepspeed")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    goes_on(run, str(CONFIG.with_name(f"deepspeed-{stage}.yaml")))
