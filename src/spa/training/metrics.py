@@ -78,7 +78,7 @@ def pair_figures(
 def decided_by(pairs: PairBatch, objectives: Sequence[Objective]) -> torch.Tensor:
     """(P,) place of the objective that made each chosen response the better one; -1 if none did.
 
-    That is the first one on which it scores higher, scores above a threshold being equal. Scores are
+    That is the first one on which it scores higher, scores above a threshold being equal. They are
     compared exactly: where the pair builder took near scores for ties, a pair may be counted under
     an objective before the one that decided it.
     """
