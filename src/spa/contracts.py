@@ -52,6 +52,7 @@ __all__ = [
     "Refiner",
     "Returns",
     "Source",
+    "Waiting",
     "chat",
     "chat_all",
     "label",
@@ -176,14 +177,48 @@ class Evaluator(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """Requests that wait for an answer, for `Backend` classes with a method ``stream``."""
+
+    def take(self, most: int) -> Sequence[tuple[int, Request]]:
+        """The next requests, each with the number to answer it under, in the order of asking.
+
+        Work that is not begun yet is begun as it is taken, so that little is held in memory.
+
+        Args:
+            most: Take at most so many; at least 1.
+
+        Returns:
+            Nothing if none waits now. That changes only when an answer has been yielded: what a
+            component asks next follows from it.
+        """
+        ...
+
+
 @runtime_checkable
 class Backend(Protocol):
     """Runs a model.
 
-    A backend may also have a method ``check(requests: Sequence[Request]) -> Sequence[str]``. It is
-    called before a run's first stage, with examples of what components will ask, and returns why
-    requests of their kind could never be answered: what is wrong, what is valid, what to do;
-    nothing if all is well. It must not load weights. A backend without it is not asked.
+    What else a backend may have; one without is treated as said:
+
+    - ``check(requests: Sequence[Request]) -> Sequence[str]`` is called before a run's first stage,
+      with examples of what components will ask, and returns why requests of their kind could never
+      be answered: what is wrong, what is valid, what to do; nothing if all is well. It must not
+      load weights. Without: not asked.
+    - ``stream(waiting: Waiting) -> Iterator[tuple[int, Result | RequestFailure]]`` takes requests
+      when there is room for them and yields (number, result) as they finish, until nothing is under
+      way and nothing waits. For engines that are kept full. Without: ``answer`` gets what waits,
+      and what is asked meanwhile waits for its end.
+    - ``remote: bool``, a class attribute: True if the model takes no memory of this machine, so
+      that it may stay open beside another. Without: False.
+    - ``tokenizer_fingerprint() -> str``: a hash of the tokenizer alone. Token ids of one model are
+      kept for training another only if both have the same. Without: unknown, so they are dropped
+      where the model is not the policy.
+    - ``adopt(config) -> bool``: goes on as the backend of another config of its own class, if it
+      can do so without starting anew (another adapter on the same weights), and says whether it
+      does. Without: it is closed, and another one is started.
+    - ``figures() -> Mapping[str, float]``: what it counted since it was made, for the manifest
+      (retries, cost); names are stable, values only grow. Without: nothing.
     """
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result | RequestFailure]]:

@@ -284,16 +284,27 @@ class ChatResult:
     """The answer to a `ChatRequest`.
 
     Attributes:
-        text: Decoded, without special tokens and without the prefill.
-        token_ids: What was generated, the end token included when ``finish_reason`` is ``stop``.
+        text: Decoded, without special tokens, without the prefill and without ``reasoning``.
+        token_ids: All that was generated, reasoning and, when ``finish_reason`` is ``stop``, the
+            end token included. Empty when the backend does not learn them.
         finish_reason: ``"stop"`` or ``"length"``.
         prompt_tokens: Tokens of the rendered conversation, prefill included.
+        reasoning: What a thinking model wrote before its answer; ``""`` when nothing.
+        new_tokens: Tokens generated, for a backend that counts them but does not learn their ids;
+            None: as many as ``token_ids``.
     """
 
     text: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     prompt_tokens: int
+    reasoning: str = ""
+    new_tokens: int | None = None
+
+    @property
+    def generated(self) -> int:
+        """Tokens that were generated."""
+        return len(self.token_ids) if self.new_tokens is None else self.new_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from spa.api import (
     RequestError,
     RequestFailure,
     Result,
+    Waiting,
     chat,
     chat_all,
 )
@@ -155,7 +156,7 @@ def test_a_backend_that_forgets_a_request_is_named() -> None:
         ) -> Iterator[tuple[int, Result | RequestFailure]]:
             yield from list(super().answer(requests))[:-1]
 
-    with pytest.raises(RunError, match="the backend left 1 of 2 requests unanswered"):
+    with pytest.raises(RunError, match="the backend left 1 requests unanswered"):
         run(jobs_of("ab"), Forgetful())
 
 
@@ -194,5 +195,91 @@ def test_a_backend_that_answers_a_place_twice_or_none_is_named(place: int) -> No
             yield from super().answer(requests)
             yield place, ChatResult("", (), "stop", 0)
 
-    with pytest.raises(RunError, match=f"the backend answered place {place} of 1 requests twice"):
+    with pytest.raises(RunError, match=f"answered request {place}, which does not wait"):
         run(jobs_of("a"), Confused())
+
+
+class Streaming(Echo):
+    """Keeps ``room`` requests under way and answers the one taken last first."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.most = 0
+
+    def stream(self, waiting: Waiting) -> Iterator[tuple[int, Result | RequestFailure]]:
+        under_way: list[tuple[int, Request]] = []
+        while True:
+            if len(under_way) < self.room:
+                under_way += waiting.take(self.room - len(under_way))
+            self.most = max(self.most, len(under_way))
+            if not under_way:
+                return
+            number, request = under_way.pop()
+            yield number, ChatResult(request.messages[-1].content.upper(), (1,), "stop", 3)
+
+
+def test_a_backend_that_streams_takes_what_it_has_room_for() -> None:
+    names = "abcdefgh"
+    backend, begun = Streaming(room=3), 0
+
+    def jobs() -> Iterator[Job[str]]:
+        nonlocal begun
+        for job in jobs_of(names):
+            begun += 1
+            yield job
+
+    most_ahead = 0
+    ended = 0
+    for _ in drive(jobs(), lambda: backend, Memory(), seed=0, stage="s"):
+        ended += 1
+        most_ahead = max(most_ahead, begun - ended)
+    assert ended == len(names)
+    assert backend.most == 3
+    assert most_ahead <= 3
+
+
+@pytest.mark.parametrize("room", [1, 2, 50])
+def test_streaming_changes_no_result_and_replays_stored_answers(room: int) -> None:
+    expected = run(jobs_of("abc"), Echo())
+    memory, tally = Memory(), Tally()
+    assert run(jobs_of("abc"), Streaming(room), memory, tally=tally) == expected
+    assert (tally.asked, tally.replayed) == (9, 0)
+    assert run(jobs_of("abcd"), Streaming(room), memory, tally=tally) == run(
+        jobs_of("abcd"), Echo()
+    )
+    assert (tally.asked, tally.replayed) == (12, 9)
+
+
+def test_what_streams_is_closed_when_its_rows_are_not_wanted_any_more() -> None:
+    class Closing(Streaming):
+        closed = False
+
+        def stream(self, waiting: Waiting) -> Iterator[tuple[int, Result | RequestFailure]]:
+            try:
+                yield from super().stream(waiting)
+            finally:
+                self.closed = True
+
+    backend = Closing(1)
+    rows = drive(jobs_of("abc"), lambda: backend, Memory(), seed=0, stage="s")
+    next(rows)
+    rows.close()  # type: ignore[attr-defined]
+    assert backend.closed
+
+
+def test_a_stream_that_forgets_or_invents_a_request_is_named() -> None:
+    class Inventive(Streaming):
+        def stream(self, waiting: Waiting) -> Iterator[tuple[int, Result | RequestFailure]]:
+            waiting.take(1)
+            yield 77, ChatResult("", (), "stop", 0)
+
+    class Forgetful(Streaming):
+        def stream(self, waiting: Waiting) -> Iterator[tuple[int, Result | RequestFailure]]:
+            waiting.take(1)
+            yield from ()
+
+    with pytest.raises(RunError, match="answered request 77, which does not wait"):
+        run(jobs_of("a"), Inventive(1))
+    with pytest.raises(RunError, match="left 1 requests unanswered"):
+        run(jobs_of("a"), Forgetful(1))

@@ -1,17 +1,21 @@
 """Drives components that ask: many generators at once, their requests batched across rows.
 
-A job is one row's work. The driver starts jobs up to a window, collects what they ask, has the
-backend answer it all together, and resumes each generator as soon as its own answers are in.
+A job is one row's work. The driver starts jobs, hands what they ask to the backend, and resumes
+each generator as soon as its own answers are in. A backend that streams takes requests whenever it
+has room; any other gets what waits, of a window of jobs, together.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from inspect import isgenerator
+from itertools import count
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from spa.contracts import Backend, Returns
+from spa.contracts import Backend, Returns, Waiting
 from spa.engine.answers import request_key
 from spa.engine.keys import derive_seed
 from spa.errors import RequestError, RunError, SpaError
@@ -20,6 +24,9 @@ from spa.types import ChatRequest, ChatResult, LabelRequest, Request, RequestFai
 __all__ = ["Finished", "Job", "Memory", "Tally", "drive"]
 
 T = TypeVar("T")
+_Streaming = Callable[[Waiting], Iterator[tuple[int, Result | RequestFailure]]]
+
+_FINISHED_HELD = 256  # jobs that ended at once, with stored answers: hand them on first
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,100 +103,163 @@ def drive(
     """Runs all jobs and yields each as it finishes.
 
     Args:
-        jobs: The work, taken lazily, at most ``window`` at a time.
+        jobs: The work, taken lazily.
         backend: Gives the backend; called only when something must be asked.
         memory: Stored answers; what is found there is not asked.
         seed: The run's seed, from which requests without one get theirs.
         stage: Part of the seed's derivation, so that stages do not share random numbers.
         tally: Counts what was asked.
-        window: Most jobs under way at once.
+        window: Most jobs under way at once for a backend that does not stream; one that does has
+            as many as it takes.
 
     Raises:
         SpaError: What the backend raises when no request of this kind can be answered.
     """
-    driver: _Driver[T] = _Driver(memory, seed, stage, tally or Tally())
-    waiting = iter(jobs)
-    exhausted = False
+    driver: _Driver[T] = _Driver(iter(jobs), memory, seed, stage, tally or Tally())
     while True:
-        while not exhausted and driver.active < window:
-            job = next(waiting, None)
-            if job is None:
-                exhausted = True
-            else:
-                yield from driver.start(job)
-        questions = driver.take_questions()
-        if not questions:
-            if exhausted and not driver.active:
-                return
-            continue
-        unanswered = set(range(len(questions)))
-        for place, result in backend().answer([question.request for question in questions]):
-            if place not in unanswered:
-                raise RunError(
-                    f"the backend answered place {place} of {len(questions)} requests twice, or "
-                    "there is no such place. This is a fault of the backend."
-                )
-            unanswered.remove(place)
-            yield from driver.receive(questions[place], result)
-        if unanswered:
+        yield from driver.until_asked()
+        if not driver.asks:
+            return
+        answers = _stream(backend(), driver, window)
+        with closing(answers):  # at once, as an engine may have work under way
+            for number, result in answers:
+                driver.receive(number, result)
+                yield from driver.take_finished()
+        if left := driver.unanswered:
             raise RunError(
-                f"the backend left {len(unanswered)} of {len(questions)} requests unanswered. "
+                f"the backend left {left} requests unanswered. "
                 "This is a fault of the backend; what it answered is kept."
             )
 
 
-class _Driver(Generic[T]):
-    """The generators under way and the questions that they wait for."""
+def _stream(
+    backend: Backend, driver: _Driver[Any], window: int
+) -> Generator[tuple[int, Result | RequestFailure]]:
+    """What a backend answers, each with the number of its request."""
+    stream: _Streaming | None = getattr(backend, "stream", None)
+    if stream is not None:
+        yield from stream(driver)
+        return
+    questions = driver.take_jobs(window)
+    for place, result in backend.answer([request for _, request in questions]):
+        if not 0 <= place < len(questions):
+            raise RunError(_wrong_number(place))
+        yield questions[place][0], result
 
-    def __init__(self, memory: Memory, seed: int, stage: str, tally: Tally) -> None:
+
+def _wrong_number(number: int) -> str:
+    return (
+        f"the backend answered request {number}, which does not wait for an answer. "
+        "This is a fault of the backend; what it answered is kept."
+    )
+
+
+class _Driver(Generic[T]):
+    """The generators under way and the questions that they wait for; a `Waiting`."""
+
+    def __init__(
+        self, jobs: Iterator[Job[T]], memory: Memory, seed: int, stage: str, tally: Tally
+    ) -> None:
+        self.jobs = jobs
         self.memory = memory
         self.seed = seed
         self.stage = stage
         self.tally = tally
         self.active = 0
-        self.questions: list[_Question] = []
+        self._exhausted = False
+        self._numbers = count()
+        self._questions: deque[_Question] = deque()
+        self._asked: dict[int, _Question] = {}
+        self._finished: deque[Finished[T]] = deque()
 
-    def take_questions(self) -> list[_Question]:
-        """The questions that wait for an answer; they count as asked from now on."""
-        taken, self.questions = self.questions, []
-        return taken
+    @property
+    def unanswered(self) -> int:
+        """How many questions were taken and have no answer."""
+        return len(self._asked)
 
-    def start(self, job: Job[T]) -> Iterator[Finished[T]]:
-        """Starts a job; yields it if it asks nothing."""
-        try:
-            begun = job.start()
-        except Exception as error:
-            yield Finished(job, None, _component_failure(error))
-            return
-        if not isgenerator(begun):
-            yield Finished(job, begun)  # type: ignore[arg-type]  # not a generator, so the value itself
-            return
-        self.active += 1
-        yield from self._advance(_Active(job, cast("Generator[Any, Any, T]", begun)), None)
+    @property
+    def asks(self) -> bool:
+        """Whether questions wait that were not taken yet."""
+        return bool(self._questions)
 
-    def receive(
-        self, question: _Question, result: Result | RequestFailure
-    ) -> Iterator[Finished[T]]:
-        """Takes an answer in, and resumes its generator when it was the last one missing."""
+    def until_asked(self) -> Iterator[Finished[T]]:
+        """Begins jobs until one asks something that is not known; yields those that ended."""
+        while not self._questions and self._begin():
+            yield from self.take_finished()
+        yield from self.take_finished()
+
+    def take(self, most: int) -> Sequence[tuple[int, Request]]:
+        """Up to ``most`` questions with their numbers; jobs are begun as there is room."""
+        while len(self._questions) < most and len(self._finished) < _FINISHED_HELD:
+            if not self._begin():
+                break
+        return self._give(most)
+
+    def take_jobs(self, window: int) -> Sequence[tuple[int, Request]]:
+        """All that waits when up to ``window`` jobs are under way."""
+        while self.active < window and self._begin():
+            pass
+        return self._give(len(self._questions))
+
+    def take_finished(self) -> Iterator[Finished[T]]:
+        """The jobs that ended since the last call."""
+        while self._finished:
+            yield self._finished.popleft()
+
+    def receive(self, number: int, result: Result | RequestFailure) -> None:
+        """Takes an answer in, and resumes its generator when it was the last one missing.
+
+        Raises:
+            RunError: If no question of this number waits.
+        """
+        question = self._asked.pop(number, None)
+        if question is None:
+            raise RunError(_wrong_number(number))
         if not isinstance(result, RequestFailure):
             self.memory.keep(question.key, result)
             self.tally.asked += 1
             self.tally.prompt_tokens += result.prompt_tokens
-            self.tally.new_tokens += len(result.token_ids) if isinstance(result, ChatResult) else 1
+            self.tally.new_tokens += result.generated if isinstance(result, ChatResult) else 1
         active = question.active
         active.answers[question.place] = result
         active.missing -= 1
         if active.missing == 0:
-            yield from self._resume(active)
+            self._resume(active)
 
-    def _resume(self, active: _Active[T]) -> Iterator[Finished[T]]:
+    def _give(self, most: int) -> list[tuple[int, Request]]:
+        given: list[tuple[int, Request]] = []
+        while self._questions and len(given) < most:
+            number, question = next(self._numbers), self._questions.popleft()
+            self._asked[number] = question
+            given.append((number, question.request))
+        return given
+
+    def _begin(self) -> bool:
+        """Begins the next job, if there is one."""
+        job = None if self._exhausted else next(self.jobs, None)
+        if job is None:
+            self._exhausted = True
+            return False
+        try:
+            begun = job.start()
+        except Exception as error:
+            self._finished.append(Finished(job, None, _component_failure(error)))
+            return True
+        if isgenerator(begun):
+            self.active += 1
+            self._advance(_Active(job, cast("Generator[Any, Any, T]", begun)), None)
+        else:
+            self._finished.append(Finished(job, begun))  # type: ignore[arg-type]  # the value itself
+        return True
+
+    def _resume(self, active: _Active[T]) -> None:
         failure = next((a for a in active.answers if isinstance(a, RequestFailure)), None)
         if failure is not None:
-            yield from self._advance(active, RequestError(failure))
+            self._advance(active, RequestError(failure))
         else:
-            yield from self._advance(active, active.answers[0] if active.single else active.answers)
+            self._advance(active, active.answers[0] if active.single else active.answers)
 
-    def _advance(self, active: _Active[T], sent: object) -> Iterator[Finished[T]]:
+    def _advance(self, active: _Active[T], sent: object) -> None:
         """Sends answers in until the generator must wait or ends."""
         while True:
             try:
@@ -198,27 +268,27 @@ class _Driver(Generic[T]):
                 else:
                     asked = active.generator.send(sent)
             except StopIteration as stop:
-                self.active -= 1
-                yield Finished(active.job, stop.value)
+                self._end(Finished(active.job, stop.value))
                 return
             except RequestError as error:
-                self.active -= 1
-                yield Finished(active.job, None, error.failure)
+                self._end(Finished(active.job, None, error.failure))
                 return
             except Exception as error:
-                self.active -= 1
-                yield Finished(active.job, None, _component_failure(error))
+                self._end(Finished(active.job, None, _component_failure(error)))
                 return
             try:
                 waits = self._ask(active, asked)
             except TypeError as error:
-                self.active -= 1
                 active.generator.close()
-                yield Finished(active.job, None, _component_failure(error))
+                self._end(Finished(active.job, None, _component_failure(error)))
                 return
             if waits:
                 return
             sent = active.answers[0] if active.single else list(active.answers)
+
+    def _end(self, finished: Finished[T]) -> None:
+        self.active -= 1
+        self._finished.append(finished)
 
     def _ask(self, active: _Active[T], asked: Request | Sequence[Request]) -> bool:
         """Notes what is asked; returns whether anything of it must wait for the backend."""
@@ -240,7 +310,7 @@ class _Driver(Generic[T]):
                 active.answers[place] = stored
             else:
                 active.missing += 1
-                self.questions.append(_Question(active, place, request, key))
+                self._questions.append(_Question(active, place, request, key))
         active.rounds += 1
         return active.missing > 0
 

@@ -66,6 +66,7 @@ class Policy:
             adapter=config.adapter,
             trust_remote_code=getattr(config, "trust_remote_code", False),
             device=getattr(config, "device", "auto"),
+            chat_template_kwargs=getattr(config, "chat_template_kwargs", {}),
         )
 
 

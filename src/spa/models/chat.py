@@ -6,30 +6,75 @@ the same ids, with the beginning-of-sequence token exactly as often as the chat 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import TemplateError
 
 from spa.errors import SpaError
-from spa.types import Message
+from spa.models.reasoning import find_tags
+from spa.types import JsonValue, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["render"]
+__all__ = ["Rendered", "render", "render_text"]
+
+_PROBE = "spa-system-probe"
+_THINKING = "enable_thinking"
+
+
+class Rendered(NamedTuple):
+    """A conversation as text, up to where the model goes on.
+
+    Attributes:
+        text: With all special tokens written out: tokenise it without adding any.
+        reasoning: Whether it ends within the model's reasoning.
+    """
+
+    text: str
+    reasoning: bool
 
 
 def render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], prefill: str = ""
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    prefill: str = "",
+    *,
+    direct: bool = False,
+    options: Mapping[str, JsonValue] | None = None,
 ) -> list[int]:
     """The ids of a conversation up to and including the start of the assistant's turn.
+
+    See `render_text` for arguments and errors.
+    """
+    text = render_text(tokenizer, messages, prefill, direct=direct, options=options).text
+    # The template writes special tokens itself: adding them again doubles the first one.
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def render_text(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    prefill: str = "",
+    *,
+    direct: bool = False,
+    options: Mapping[str, JsonValue] | None = None,
+) -> Rendered:
+    """A conversation up to and including the start of the assistant's turn.
+
+    A system message goes before the first user turn, as one text, where the template has no place
+    for it: it refuses it or leaves it out.
 
     Args:
         tokenizer: Must have a chat template.
         messages: The turns, oldest first.
         prefill: Beginning of the assistant's turn; tokenised together with the template, so that
             the ids at the seam are what the model would have seen in training.
+        direct: Whether the answer must follow at once, without reasoning before it; always so with
+            a prefill.
+        options: More variables of the template, for example ``{"enable_thinking": False}``.
 
     Raises:
         SpaError: If there is no chat template, or it refuses the turns.
@@ -39,12 +84,65 @@ def render(
             f"the tokenizer of {tokenizer.name_or_path!r} has no chat template. "
             "Use an instruction-tuned model, or add chat_template.jinja to its folder."
         )
-    turns = [{"role": message.role, "content": message.content} for message in messages]
+    direct = direct or bool(prefill)
+    variables: dict[str, JsonValue] = dict(options or {})
+    if direct and _THINKING in str(tokenizer.chat_template):
+        variables[_THINKING] = False
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        text = _written(tokenizer, messages, variables)
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
         raise SpaError(f"the chat template refuses the turns ({roles}): {error}") from error
-    # The template writes special tokens itself: adding them again doubles the first one.
-    ids: list[int] = tokenizer(str(text) + prefill, add_special_tokens=False)["input_ids"]
-    return ids
+    tags = find_tags(tokenizer)
+    reasoning = tags is not None and text.rstrip().endswith(tags.start)
+    if direct and reasoning and tags is not None:
+        text, reasoning = f"{text.rstrip()}\n\n{tags.end}\n\n", False
+    return Rendered(text + prefill, reasoning)
+
+
+def _written(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    variables: Mapping[str, JsonValue],
+) -> str:
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    if not turns or turns[0]["role"] != "system":
+        return _apply(tokenizer, turns, variables)
+    try:
+        text = _apply(tokenizer, turns, variables)
+    except TemplateError:
+        return _apply(tokenizer, _folded(turns), variables)
+    if turns[0]["content"].strip() in text or _has_system_role(tokenizer):
+        return text
+    return _apply(tokenizer, _folded(turns), variables)
+
+
+def _apply(
+    tokenizer: PreTrainedTokenizerBase,
+    turns: Sequence[Mapping[str, str]],
+    variables: Mapping[str, Any],
+) -> str:
+    return str(
+        tokenizer.apply_chat_template(
+            [dict(turn) for turn in turns], tokenize=False, add_generation_prompt=True, **variables
+        )
+    )
+
+
+def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a template writes a system message at all; found out by trying."""
+    turns = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "-"}]
+    try:
+        return _PROBE in _apply(tokenizer, turns, {})
+    except TemplateError:
+        return False
+
+
+def _folded(turns: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The turns with the system message put before the first user turn's text."""
+    system, *rest = (dict(turn) for turn in turns)
+    for turn in rest:
+        if turn["role"] == "user":
+            turn["content"] = f"{system['content']}\n\n{turn['content']}"
+            return rest
+    return [{"role": "user", "content": system["content"]}, *rest]

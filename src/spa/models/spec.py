@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spa.types import JsonValue
 
 __all__ = ["ModelSpec"]
 
@@ -19,6 +22,8 @@ class ModelSpec:
         adapter: Folder of a LoRA adapter to apply on top, or None.
         trust_remote_code: Whether Python code that comes with the model may run.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+        chat_template_kwargs: More variables of the chat template, for example
+            ``{"enable_thinking": False}``; sampling and training must render prompts alike.
     """
 
     path: str
@@ -26,3 +31,4 @@ class ModelSpec:
     adapter: str | None = None
     trust_remote_code: bool = False
     device: str = "auto"
+    chat_template_kwargs: Mapping[str, JsonValue] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from spa.models.chat import render
 from spa.training.groups import TrainingGroup
-from spa.types import Objective, PreferencePair, Response
+from spa.types import JsonValue, Objective, PreferencePair, Response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -76,6 +76,7 @@ def encode(
     objectives: Sequence[Objective],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int | None = None,
+    options: Mapping[str, JsonValue] | None = None,
 ) -> Encoding:
     """Renders prompts and takes the stored token ids of responses.
 
@@ -84,6 +85,7 @@ def encode(
         objectives: In the recipe's order; gives the order of ``scores``.
         tokenizer: That of the policy.
         max_length: Most tokens of a prompt with one response; None: no limit.
+        options: More variables of the chat template, as sampling had them.
 
     Raises:
         ValueError: If a pair names a response that its group does not hold, or one is unscored.
@@ -92,7 +94,7 @@ def encode(
     encoded = []
     retokenised = 0
     for group in sorted(groups, key=lambda group: group.prompt.id):
-        prompt = tuple(render(tokenizer, group.prompt.messages))
+        prompt = tuple(render(tokenizer, group.prompt.messages, options=options))
         used = {name for pair in group.pairs for name in (pair.chosen, pair.rejected)}
         scored = {item.id: item for item in group.responses if item.id in used}
         if missing := used - scored.keys():

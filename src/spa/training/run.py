@@ -79,7 +79,7 @@ def train(
     """
     seed = seed if settings.seed is None else settings.seed
     limit = settings.max_length or _context_length(model)
-    encoding = encode(groups, objectives, load_tokenizer(model), limit)
+    encoding = encode(groups, objectives, load_tokenizer(model), limit, model.chat_template_kwargs)
     if not encoding.groups:
         raise RunError(_nothing_left(encoding, limit))
     output_dir = output_dir.resolve()
