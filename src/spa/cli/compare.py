@@ -31,9 +31,9 @@ def compare(
     ] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Compare finished runs: what differs in their recipes, and what that changed.
+    """Compare finished runs, paired by held-out prompt.
 
-    Figures are paired by held-out prompt against the first run. A difference is bold where its
+    It shows what differs in their recipes, and what that changed against the first run. A difference is bold where its
     interval excludes 0, and Holm's method agrees where there are several.
     """
     from spa.cli.console import print_json
