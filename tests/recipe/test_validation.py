@@ -210,9 +210,9 @@ def test_no_mistake(mistakes: Mistakes, text: str) -> None:
         ),
         (
             "  use: self-refine\n",
-            "  use: self-refine\n  backend: {use: hf, path: x}\n",
-            "recipe.yaml:21:3  refine.backend: only 'judge' takes a backend of its own: samples "
-            "and refinements come from the policy, which the section 'model' names",
+            "  use: self-refine\n  backend: {use: hf, path: x, dtyp: auto}\n",
+            "recipe.yaml:21:31  refine.backend.dtyp: unknown key for backend 'hf' (built in). "
+            "Did you mean 'dtype'?",
         ),
         (
             "  backend: null\n",
