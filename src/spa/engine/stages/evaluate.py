@@ -11,12 +11,12 @@ from spa.contracts import Evaluator
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
-from spa.engine.models import Policy
+from spa.engine.policy import Policy
 from spa.engine.rows import EvaluationRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.engine.stages.judge import objectives_on_scale
 from spa.errors import RunError
-from spa.recipe import ComponentSpec
+from spa.recipe import AskingSpec
 from spa.types import EvaluationItem, JsonValue, Prompt, Scored
 
 __all__ = ["evaluate_stage"]
@@ -24,7 +24,7 @@ __all__ = ["evaluate_stage"]
 
 def evaluate_stage(
     context: RunContext,
-    section: ComponentSpec,
+    section: AskingSpec,
     prompts: StageRows[Prompt],
     answers: Mapping[str, Mapping[str, Sequence[Scored]]],
     judge: Policy,
@@ -37,7 +37,8 @@ def evaluate_stage(
         section: The evaluator.
         prompts: All prompts; only held-out ones are used.
         answers: Policy name to prompt id to scored answers, the untrained policy first.
-        judge: Whose model answers what the evaluator asks, if the judge has no backend of its own.
+        judge: Whose model answers what the evaluator asks, if neither it nor the judge has a
+            backend of its own.
         reads: Keys of the stages that the answers come from.
     """
     evaluator = cast("Evaluator", create(section))
@@ -60,7 +61,7 @@ def evaluate_stage(
                 EvaluationRow(prompt_id, section.registered.qualified, record)
             ],
             reads=reads,
-            backend=context.recipe.judge.backend or judge.backend,
+            backend=section.backend or context.recipe.judge.backend or judge.backend,
             settings={
                 "objectives": [[o.name, o.definition, o.threshold] for o in objectives],
                 "models": list(answers),

@@ -12,7 +12,7 @@ from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.files import disk_errors, write_json
 from spa.engine.keys import key_config, stage_key
-from spa.engine.models import Policy
+from spa.engine.policy import Policy
 from spa.engine.stages.base import SHORT_KEY, StageRows
 from spa.types import Group, JsonValue, Objective, PreferencePair
 
@@ -54,7 +54,7 @@ def train_stage(
         result = _stored(folder)
     else:
         context.tell("stage_started", "train", total=len(pairs.rows))
-        context.models.close()
+        context.models.free()
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             result = _train(context, groups, pairs, objectives, policy, folder)
