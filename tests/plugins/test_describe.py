@@ -73,6 +73,7 @@ def test_the_snippet_is_yaml_with_the_defaults() -> None:
 
 
 FILLED: dict[tuple[str, str], Any] = {
+    ("ensemble", "members"): [{"use": "constitution"}],
     ("reward-soup", "weights"): [6, 4],
     ("safedpo", "threshold"): 5.0,
 }

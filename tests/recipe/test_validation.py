@@ -367,7 +367,7 @@ def test_plugin_that_failed_to_load(mistakes: Mistakes, text: str, catalogue: Ca
         text.replace("use: constitution", "use: rules"), among=with_plugins(catalogue, failed)
     )
     assert found == [
-        "recipe.yaml:17:8  judge.use: unknown judge 'rules'. Valid names: constitution. "
+        "recipe.yaml:17:8  judge.use: unknown judge 'rules'. Valid names: constitution, ensemble. "
         "Plugin 'rules' (spa-rules 0.3) failed to load: ImportError: no spa_core."
     ]
 
