@@ -149,13 +149,13 @@ def _component(
         definitions[title] = {"description": f"{error}"}
         return reference, []
     own = _model_schema(model, title, definitions)
-    if (key := members_key(model)) is not None:
-        own["properties"][key]["items"] = {"$ref": f"#/$defs/{_MEMBER}"}
     properties = {
         **_engine_properties(engine_keys, definitions),
         "use": True,
         **{key: _or_null(value) for key, value in own["properties"].items()},
     }
+    if (key := members_key(model)) is not None:
+        properties[key] = {**own["properties"][key], "items": {"$ref": f"#/$defs/{_MEMBER}"}}
     definitions[title] = {
         "title": component.label,
         "description": component.component.summary,
