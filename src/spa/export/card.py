@@ -233,7 +233,8 @@ def _writer(section: Mapping[str, Any] | None) -> str:
 
 
 def _model(section: Mapping[str, Any]) -> str:
-    return _last_part(str(section.get("path") or section.get("use") or "unknown"))
+    named = section.get("path") or section.get("model") or section.get("use")
+    return _last_part(str(named or "unknown"))
 
 
 def _last_part(text: str) -> str:
