@@ -186,8 +186,15 @@ def test_an_evaluator_may_ask_a_model_of_its_own(
     run(recipe([f"evaluate=[{pairwise}]"]), tmp_path)
     assert set(asked) == {"tiny"}
     asked.clear()
-    run(recipe([f"evaluate=[{own}]"]), tmp_path)
+    loaded = recipe([f"evaluate=[{pairwise}, {own}]"])
+    manifest = run(loaded, tmp_path)
     assert set(asked) == {"othe"}
+    names = [stage["name"] for stage in manifest["stages"]]
+    assert names == planned_stages(loaded)
+    assert names[-2:] == ["evaluate-pairwise", "evaluate-pairwise/2"]
+    assert [metric["evaluator"] for metric in manifest["metrics"]].count("pairwise/2") == len(
+        manifest["metrics"]
+    ) / 2
 
 
 ENSEMBLE = (

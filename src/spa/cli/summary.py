@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,11 +110,15 @@ def metrics_tables(
 
 
 def _confidences(manifest: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        section["use"].rpartition("/")[2]: section["confidence"]
-        for section in manifest["recipe"]["evaluate"]
-        if "confidence" in section
-    }
+    """By the names that the figures have: ``pairwise``, the next one ``pairwise/2``."""
+    found: dict[str, float] = {}
+    seen: Counter[str] = Counter()
+    for section in manifest["recipe"]["evaluate"]:
+        name = section["use"].rpartition("/")[2]
+        seen[name] += 1
+        if "confidence" in section:
+            found[name if seen[name] == 1 else f"{name}/{seen[name]}"] = section["confidence"]
+    return found
 
 
 def _cell(metric: Mapping[str, Any]) -> Text:

@@ -23,7 +23,7 @@ from spa.engine.outcome import NothingToTrainOn, RunResult
 from spa.engine.policy import Policy
 from spa.engine.rounds import make_pairs
 from spa.engine.stages.base import StageRows
-from spa.engine.stages.evaluate import evaluate_stage
+from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
 from spa.engine.stages.judge import judge_stage, scored
 from spa.engine.stages.prompts import prompts_stage
 from spa.engine.stages.sample import answer_stage
@@ -61,7 +61,7 @@ def planned_stages(recipe: Recipe) -> list[str]:
             names += [f"answer-round-{number}", *judging]
         titles += names if recipe.iterations == 1 else [f"{number}/{name}" for name in names]
     if heldout:
-        evaluators = [f"evaluate-{spec.registered.name}" for spec in recipe.evaluate]
+        evaluators = [f"evaluate-{name}" for name in evaluator_names(recipe)]
         last = recipe.iterations
         titles += evaluators if last == 1 else [f"{last}/{name}" for name in evaluators]
     return titles if recipe.iterations == 1 else [f"1/{titles[0]}", *titles[1:]]
@@ -212,9 +212,10 @@ class _Run:
         """Runs the recipe's evaluators on the answers of all policies."""
         reads = tuple(key for each in answers.values() for key in each.keys)
         of_policy = {name: each.scored for name, each in answers.items()}
-        for section in self.context.recipe.evaluate:
+        recipe = self.context.recipe
+        for section, name in zip(recipe.evaluate, evaluator_names(recipe), strict=True):
             self.metrics += evaluate_stage(
-                self.context, section, prompts, of_policy, judge, (prompts.key, *reads)
+                self.context, section, name, prompts, of_policy, judge, (prompts.key, *reads)
             )
 
     def failed(self, error: BaseException) -> None:
