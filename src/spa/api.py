@@ -9,6 +9,7 @@ from __future__ import annotations
 from spa.contracts import (
     Asks,
     Backend,
+    Combiner,
     Denoiser,
     Evaluator,
     Generator,
@@ -19,6 +20,7 @@ from spa.contracts import (
     PairLosses,
     Refiner,
     Returns,
+    Scale,
     Source,
     Waiting,
     chat,
@@ -28,7 +30,14 @@ from spa.contracts import (
 )
 from spa.data import load_system_prompts
 from spa.errors import RequestError, SpaError
-from spa.fields import ComponentConfig, NotInKey, RecipeFacts, RecipePath, resolve_path
+from spa.fields import (
+    ComponentConfig,
+    Members,
+    NotInKey,
+    RecipeFacts,
+    RecipePath,
+    resolve_path,
+)
 from spa.order import lexicographic_key, score_gap, score_margin
 from spa.plugins.component import Component
 from spa.plugins.markers import hookimpl
@@ -65,6 +74,7 @@ __all__ = [
     "Backend",
     "ChatRequest",
     "ChatResult",
+    "Combiner",
     "Component",
     "ComponentConfig",
     "Denoiser",
@@ -79,6 +89,7 @@ __all__ = [
     "LabelResult",
     "Loss",
     "MeanInterval",
+    "Members",
     "Message",
     "Metric",
     "NotInKey",
@@ -100,6 +111,7 @@ __all__ = [
     "Returns",
     "Role",
     "RunEvent",
+    "Scale",
     "Score",
     "Scored",
     "Source",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Asks",
     "Backend",
+    "Combiner",
     "Denoiser",
     "Evaluator",
     "Generator",
@@ -51,6 +52,7 @@ __all__ = [
     "PairLosses",
     "Refiner",
     "Returns",
+    "Scale",
     "Source",
     "Waiting",
     "chat",
@@ -64,6 +66,9 @@ T = TypeVar("T")
 Asks: TypeAlias = _Gen["Request | Sequence[Request]", "Result | Sequence[Result]", T]
 """A generator that yields a request, or several to be answered side by side, and is sent the
 result, or the results in the same order."""
+
+Scale: TypeAlias = "tuple[float, float] | None"
+"""Lowest and highest possible score of a judge; None if there is no such bound."""
 
 Returns: TypeAlias = "Asks[T] | T"
 """What a component method may be: one that asks, or one that just returns."""
@@ -130,6 +135,42 @@ class Judge(Protocol):
         self, prompt: Prompt, response: Response, objectives: Sequence[Objective]
     ) -> Returns[Mapping[str, Score]]:
         """Returns one score an objective, keyed by its name; `Score.value` None if unscored."""
+        ...
+
+
+@runtime_checkable
+class Combiner(Protocol):
+    """A judge that makes one score of those of other judges, its members.
+
+    It is announced as a judge and needs no method ``score``. Its config has a field marked with
+    `Members`. Every member judges in a stage of its own; a combiner asks nothing.
+    """
+
+    def combined_scale(self, scales: Sequence[Scale]) -> Scale:
+        """Lowest and highest possible combined score.
+
+        Args:
+            scales: Those of the members, in order.
+
+        Raises:
+            ValueError: If scores on these scales cannot be combined; the recipe is then refused.
+        """
+        ...
+
+    def combine(
+        self,
+        scores: Sequence[Mapping[str, Score]],
+        scales: Sequence[Scale],
+        objectives: Sequence[Objective],
+    ) -> Mapping[str, Score]:
+        """Returns one score an objective, keyed by its name; `Score.value` None if unscored.
+
+        Args:
+            scores: Of one response by each member, in order, with a score for every objective. A
+                member that could not judge the response gave scores without a value.
+            scales: Those of the members, in order.
+            objectives: In the recipe's order, on the combined scale.
+        """
         ...
 
 

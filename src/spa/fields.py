@@ -20,9 +20,11 @@ __all__ = [
     "PACKAGE_SCHEME",
     "PATH_ERROR",
     "ComponentConfig",
+    "Members",
     "NotInKey",
     "RecipeFacts",
     "RecipePath",
+    "members_key",
     "resolve_path",
 ]
 
@@ -78,6 +80,26 @@ class NotInKey:
     """
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Marks the field of a judge's config that holds the sections of other judges.
+
+    Such a judge does not score; it combines the scores of its members (`spa.api.Combiner`). Used as
+    ``members: Annotated[tuple[dict[str, Any], ...], Members()] = Field(min_length=1)``. The recipe
+    reader validates every member where it is written: validators of the config see how many there
+    are and nothing of what is in them, the config that comes of it has them as a recipe would
+    write them, with every default. They are in no key, as each is judged in a stage of its own.
+    """
+
+
+def members_key(config: type[BaseModel]) -> str | None:
+    """The key that holds the members of a judge with this config; None if it has none."""
+    for name, field in config.model_fields.items():
+        if any(isinstance(mark, Members) for mark in field.metadata):
+            return field.alias or name
+    return None
 
 
 def resolve_path(value: str, base: Path | None) -> str:

@@ -80,7 +80,7 @@ def test_mistakes_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("unknown kind 'judg'. Did you mean 'judge'?")
     assert main(["components", "simpo", "--kind", "judge"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("unknown judge 'simpo'. Valid names: constitution.")
+    assert error.startswith("unknown judge 'simpo'. Valid names: constitution, ensemble.")
     assert error.endswith(" 'simpo' is a loss (recipe key 'loss').\n")
 
 

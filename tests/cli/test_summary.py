@@ -122,6 +122,47 @@ def test_a_judge_that_is_kin_or_small_is_named(
     assert printed(capsys, **judged_by(backend, **facts))[:-3] == notes
 
 
+def test_of_a_judge_with_members_those_that_were_asked_are_named(capsys: Captured) -> None:
+    members = [{"backend": None}, {"backend": OTHER}, {"backend": None}]
+    recipe = {
+        "model": POLICY,
+        "judge": {"backend": None, "members": members},
+        "evaluate": [],
+    }
+    facts = {
+        "recipe": recipe,
+        "policy_type": "llama",
+        "policy_parameters": 8 * 10**9,
+        "roles": {"judge.members.1": {"type": "llama", "parameters": 9 * 10**8}},
+    }
+    stages = [stage("judge/1"), stage("judge/2", asked=4), stage("judge/3"), stage("judge")]
+    assert printed(capsys, stages=stages, **facts)[:-3] == [KIN, SMALL]
+    stages = [stage("judge/1", asked=4), stage("judge/2"), stage("judge/3", asked=4)]
+    assert printed(capsys, stages=stages, **facts)[:-3] == [ITSELF]
+    assert printed(capsys, stages=[stage("judge/1"), stage("judge")], **facts)[:-3] == []
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([stage("sample", backend={"retries": 2.0})], []),
+        ([stage("sample", backend={"cost": 0.25}), stage("judge")], ["cost 0.25"]),
+        (
+            [
+                {**stage("sample", backend={"cost": 1.0}), "cached": True},
+                {**stage("answer-base", backend={"cost": 0.234}), "cached": False},
+                {**stage("refine", backend={"cost": 1.0}), "cached": False},
+            ],
+            ["cost 1.23, and 1.00 for stages from the store"],
+        ),
+    ],
+)
+def test_the_cost_is_told_where_a_backend_says_one(
+    capsys: Captured, stages: list[Any], said: list[str]
+) -> None:
+    assert printed(capsys, stages=stages)[:-3] == said
+
+
 def metric(model: str, value: float | None, low: float | None, high: float | None) -> Any:
     return {
         "evaluator": "judge-scores",

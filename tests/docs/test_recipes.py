@@ -25,7 +25,7 @@ SHOWN = [
 
 def test_recipes_are_shown() -> None:
     pages = [parameter.values[0].name for parameter in SHOWN]
-    assert pages == ["README.md", "getting-started.md", "recipe.md", "recipe.md"]
+    assert pages == ["README.md", "getting-started.md", "recipe.md", "recipe.md", "recipe.md"]
 
 
 def test_the_mistake_in_the_readme_is_reported_as_shown(

@@ -138,6 +138,7 @@ def test_limits(made: StoredRun, tmp_path: Path) -> None:
         (0, None, "no model"),
         (8, {"use": "hf", "path": "other/judge-7b"}, "other/judge-7b"),
         (8, {"use": "hf", "path": "C:\\secret\\judge-7b"}, "judge-7b"),
+        (8, {"use": "served/api", "model": "judge-large"}, "judge-large"),
     ],
 )
 def test_a_judge_that_is_not_the_model(
@@ -153,6 +154,52 @@ def test_a_judge_that_is_not_the_model(
     text = card(open_run(made.folder), tmp_path / "out")
     assert f", asking {said} |" in text
     assert "judged its own answers" not in text
+
+
+def changed(made: StoredRun, stages: dict[str, int], **sections: object) -> StoredRun:
+    """The run with other sections, and stages of the first round that asked so often."""
+    file = made.folder / "run.json"
+    manifest = json.loads(file.read_text())
+    manifest["recipe"].update(sections)
+    kept = [stage for stage in manifest["stages"] if stage["name"] != "judge"]
+    manifest["stages"] = [
+        *kept,
+        *(
+            {"name": name, "round": 1, "details": {"asked": asked, "replayed": 0}}
+            for name, asked in stages.items()
+        ),
+    ]
+    file.write_text(json.dumps(manifest))
+    return open_run(made.folder)
+
+
+def test_of_a_judge_with_members_all_that_were_asked_are_told(
+    made: StoredRun, tmp_path: Path
+) -> None:
+    members = [
+        {
+            "use": "spa-align/constitution",
+            "backend": {"use": "spa-align/hf", "path": "/x/judge-7b"},
+        },
+        {"use": "spa-rubric/rubric", "backend": None},
+        {"use": "spa-align/constitution", "backend": None},
+    ]
+    judge = {"use": "spa-align/ensemble", "members": members, "combine": "mean", "backend": None}
+    asked = {"judge/1": 8, "judge/2": 0, "judge/3": 8, "judge": 0}
+    text = card(changed(made, asked, judge=judge), tmp_path / "out")
+    assert (
+        "| judge | spa-align/ensemble (members = 3 given, combine = mean) of "
+        "spa-align/constitution, spa-rubric/rubric, spa-align/constitution, asking judge-7b, "
+        "the model itself |"
+    ) in text
+    assert "The model judged its own answers." in text
+
+
+def test_other_models_that_wrote_answers_are_told(made: StoredRun, tmp_path: Path) -> None:
+    backend = {"use": "spa-align/hf", "path": "/x/big-7b"}
+    generate = {"use": "spa-align/diverse", "n": 2, "backend": backend}
+    text = card(changed(made, {}, generate=generate), tmp_path / "out")
+    assert "| sampling | spa-align/diverse (n = 2), asking big-7b |" in text
 
 
 @pytest.mark.parametrize("name", sorted(PAIR_FORMATS))

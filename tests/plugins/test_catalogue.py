@@ -104,7 +104,7 @@ def test_a_broken_plugin_is_named_only_where_a_name_is_missing(install: Install)
 def test_a_disabled_plugin_is_named_where_a_name_is_missing(install: Install) -> None:
     install("stranger", points={"odd": "whatever"})
     assert message(build_catalogue("no:odd,no:rubric"), "judge", "spa-align/x").endswith(
-        "Valid names: constitution."
+        "Valid names: constitution, ensemble."
     )
     assert "Plugin 'odd' (stranger 1.0) is disabled by option -P or SPA_PLUGINS." in message(
         build_catalogue("no:odd"), "judge", "odd"

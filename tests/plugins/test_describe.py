@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from ruamel.yaml import YAML
 
-from spa.fields import ComponentConfig, NotInKey
+from spa.fields import ComponentConfig, Members, NotInKey
 from spa.plugins.catalogue import build_catalogue
 from spa.plugins.describe import default_text, describe_config, snippet
 from spa.plugins.kinds import KINDS
@@ -30,6 +30,7 @@ class Config(ComponentConfig):
     batch: Annotated[int, NotInKey("speed only")] | None = 4
     text: str = "x" * 200
     doubled: float = Field(default_factory=lambda known: 2 * known["weight"])
+    judges: Annotated[tuple[dict[str, Any], ...], Members()] = ()
 
 
 def test_fields_are_described_in_the_words_of_recipes() -> None:
@@ -51,6 +52,7 @@ def test_fields_are_described_in_the_words_of_recipes() -> None:
         "batch": "integer | null",
         "text": "text",
         "doubled": "number",
+        "judges": "list of judges",
     }
     assert fields["path"].required
     assert fields["path"].description == "Where it is."
@@ -73,6 +75,7 @@ def test_the_snippet_is_yaml_with_the_defaults() -> None:
 
 
 FILLED: dict[tuple[str, str], Any] = {
+    ("ensemble", "members"): [{"use": "constitution"}],
     ("reward-soup", "weights"): [6, 4],
     ("safedpo", "threshold"): 5.0,
 }

@@ -69,6 +69,20 @@ def test_an_attribute_that_is_not_there(install: Install) -> None:
     )
 
 
+def test_a_judge_scores_or_combines(install: Install) -> None:
+    source = """
+        class Half:
+            def combine(self): ...
+        class Whole(Half):
+            def combined_scale(self): ...
+    """
+    install("stranger", points={}, combining=source)
+    assert fails(registered(impl="combining:Half").load_class).startswith(
+        "judge 'odd' (stranger 1.0): combining:Half has no method score, which a judge needs"
+    )
+    assert registered(impl="combining:Whole").load_class().__name__ == "Whole"
+
+
 def test_configs_must_be_frozen_models_that_forbid_unknown_keys(install: Install) -> None:
     source = """
         from pydantic import BaseModel, ConfigDict

@@ -72,6 +72,61 @@ def test_wrong_recipes(
     assert all(place[: len(at)] == at for place in places)
 
 
+OTHER = "backend: {use: hf, path: other}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  use: diverse\n", f"  use: diverse\n  {OTHER}\n"),
+        ("  use: self-refine\n", f"  use: self-refine\n  {OTHER}\n"),
+        ("  use: self-refine\n", "  use: none\n"),
+        ("[{use: judge-scores}]", f"[{{use: judge-scores, {OTHER}}}]"),
+        ("  backend: null\n", "  backend: {use: none}\n"),
+        (
+            "  use: constitution\n  backend: null\n",
+            f"  use: ensemble\n  members: [{{use: constitution, {OTHER}}}]\n  combine: median\n",
+        ),
+    ],
+)
+def test_backends_and_members(
+    validator: Draft202012Validator, text: str, old: str, new: str
+) -> None:
+    assert text.count(old) == 1
+    found = validator.iter_errors(values(text.replace(old, new)))
+    assert [error.message for error in found] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at"),
+    [
+        ("  use: diverse\n", "  use: diverse\n  backend: {use: no}\n", ["generate", "backend"]),
+        (
+            "[{use: judge-scores}]",
+            "[{use: judge-scores, backend: {use: hf, pth: x}}]",
+            ["evaluate", 0, "backend"],
+        ),
+        ("  use: spa\n", "  use: none\n", ["loss", "use"]),
+        ("  margin: 0.5", "  backend: null", ["pairs"]),
+        (
+            "  use: constitution\n  backend: null\n",
+            "  use: ensemble\n  members: [{use: constitution}, {use: ensemble, members: []}]\n",
+            ["judge", "members", 1, "use"],
+        ),
+        (
+            "  use: constitution\n  backend: null\n",
+            "  use: ensemble\n  members: [{use: constitution, temprature: 1}]\n",
+            ["judge", "members", 0],
+        ),
+        ("  use: constitution\n  backend: null\n", "  use: ensemble\n", ["judge"]),
+    ],
+)
+def test_wrong_backends_and_members(
+    validator: Draft202012Validator, text: str, old: str, new: str, at: list[str | int]
+) -> None:
+    test_wrong_recipes(validator, text, old, new, at)
+
+
 def test_recipe_that_extends_another_may_be_short(validator: Draft202012Validator) -> None:
     short = "extends: base.yaml\nloss: {beta: null}\nprompts: {use: jsonl}\nrefine: null\n"
     assert [error.message for error in validator.iter_errors(values(short))] == []

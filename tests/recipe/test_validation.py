@@ -210,9 +210,9 @@ def test_no_mistake(mistakes: Mistakes, text: str) -> None:
         ),
         (
             "  use: self-refine\n",
-            "  use: self-refine\n  backend: {use: hf, path: x}\n",
-            "recipe.yaml:21:3  refine.backend: only 'judge' takes a backend of its own: samples "
-            "and refinements come from the policy, which the section 'model' names",
+            "  use: self-refine\n  backend: {use: hf, path: x, dtyp: auto}\n",
+            "recipe.yaml:21:31  refine.backend.dtyp: unknown key for backend 'hf' (built in). "
+            "Did you mean 'dtype'?",
         ),
         (
             "  backend: null\n",
@@ -367,7 +367,7 @@ def test_plugin_that_failed_to_load(mistakes: Mistakes, text: str, catalogue: Ca
         text.replace("use: constitution", "use: rules"), among=with_plugins(catalogue, failed)
     )
     assert found == [
-        "recipe.yaml:17:8  judge.use: unknown judge 'rules'. Valid names: constitution. "
+        "recipe.yaml:17:8  judge.use: unknown judge 'rules'. Valid names: constitution, ensemble. "
         "Plugin 'rules' (spa-rules 0.3) failed to load: ImportError: no spa_core."
     ]
 

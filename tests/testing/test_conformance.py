@@ -27,6 +27,7 @@ from spa.api import (
 from spa.plugins.catalogue import build_catalogue
 from spa.testing import (
     Report,
+    check_combiner,
     check_component,
     check_denoiser,
     check_generator,
@@ -47,6 +48,7 @@ CHECKS: Mapping[str, Any] = {
     "loss": check_loss,
 }
 REQUIRED: Mapping[str, Mapping[str, Any]] = {
+    "ensemble": {"members": ({}, {})},
     "reward-soup": {"weights": (6, 4)},
     "safedpo": {"threshold": 4.5},
 }
@@ -65,7 +67,8 @@ def failed(report: Report) -> list[str]:
 def test_the_built_in_components_keep_their_contracts(registered: Any) -> None:
     config = registered.load_config_class()(**REQUIRED.get(registered.name, {}))
     component = registered.load_class()(config)
-    CHECKS[registered.kind](component).raise_if_failed()
+    check = check_combiner if hasattr(component, "combine") else CHECKS[registered.kind]
+    check(component).raise_if_failed()
     check_component(registered.kind, registered.component).raise_if_failed()
 
 
@@ -84,6 +87,28 @@ class Forgetful(Judge):
 class Unbounded(Judge):
     def score(self, prompt: Any, response: Any, objectives: Sequence[Objective]) -> Any:
         return {o.name: Score(7.0) for o in objectives}
+
+
+class Loud:
+    """A combiner that sums, leaves its scale and gives no reasons."""
+
+    def combined_scale(self, scales: Any) -> Any:
+        return scales[0]
+
+    def combine(self, scores: Any, scales: Any, objectives: Sequence[Objective]) -> Any:
+        del scales
+        values = [[each[o.name].value for each in scores] for o in objectives]
+        return {
+            o.name: Score(None if None in given else sum(given) + 1)
+            for o, given in zip(objectives, values, strict=True)
+        }
+
+
+def test_a_combiner_that_leaves_its_scale_or_gives_no_reason() -> None:
+    assert failed(check_combiner(Loud())) == [
+        "every objective has a score within the scale",
+        "without a member's score it gives a value, or None with a reason",
+    ]
 
 
 class Silent(Judge):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,8 @@ def print_summary(
         console.print(table)
     for note in _notes(manifest):
         console.print(f"\nNote: {note}", style="yellow")
+    if cost := _cost(manifest["stages"]):
+        console.print(f"\n{cost}")
     kind = manifest["outputs"]["kind"]
     path = os.path.normpath(folder / manifest["outputs"]["path"])
     console.print(
@@ -106,11 +110,15 @@ def metrics_tables(
 
 
 def _confidences(manifest: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        section["use"].rpartition("/")[2]: section["confidence"]
-        for section in manifest["recipe"]["evaluate"]
-        if "confidence" in section
-    }
+    """By the names that the figures have: ``pairwise``, the next one ``pairwise/2``."""
+    found: dict[str, float] = {}
+    seen: Counter[str] = Counter()
+    for section in manifest["recipe"]["evaluate"]:
+        name = section["use"].rpartition("/")[2]
+        seen[name] += 1
+        if "confidence" in section:
+            found[name if seen[name] == 1 else f"{name}/{seen[name]}"] = section["confidence"]
+    return found
 
 
 def _cell(metric: Mapping[str, Any]) -> Text:
@@ -137,13 +145,8 @@ def _figure(metric: Mapping[str, Any]) -> str:
 
 def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
     """What a reader must know before believing the figures."""
-    asked = any(
-        stage["name"].startswith("judge")
-        and stage["details"]["asked"] + stage["details"]["replayed"]
-        for stage in manifest["stages"]
-    )
-    if asked:
-        yield from _of_the_judge(manifest)
+    if _asked(manifest):
+        yield from dict.fromkeys(_of_the_judge(manifest))
     if left_out := list(filter(None, map(_unscored, manifest["stages"]))):
         yield (
             f"responses without a score: {', '.join(left_out)}. They are in no pair, and a missing "
@@ -154,25 +157,67 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
     yield from manifest["outputs"].get("warnings", ())
 
 
+def _asked(manifest: Mapping[str, Any], end: str = "") -> bool:
+    """Whether a model was asked in any judging stage whose name ends so."""
+    return any(
+        stage["name"].startswith("judge")
+        and stage["name"].endswith(end)
+        and stage["details"]["asked"] + stage["details"]["replayed"]
+        for stage in manifest["stages"]
+    )
+
+
 def _of_the_judge(manifest: Mapping[str, Any]) -> Iterable[str]:
     """Whether a model that judged is kin to the policy (arXiv 2410.21819), or too small."""
-    policy, judge = manifest["recipe"]["model"], manifest["recipe"]["judge"]["backend"]
-    itself = judge is None or (judge.get("path") is not None and judge["path"] == policy["path"])
-    kind = manifest.get("judge_type")
-    if itself:
+    for judge in _judges(manifest):
+        yield from _of_a_judge(manifest["recipe"]["model"], judge, manifest.get("policy_type"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """A model that judged: its section, None for the policy, and what is known of it."""
+
+    backend: Mapping[str, Any] | None
+    type: str | None
+    parameters: int | None
+
+
+def _judges(manifest: Mapping[str, Any]) -> Iterable[_Judge]:
+    """The models that judged; of a judge with members, those that were asked."""
+    section, size = manifest["recipe"]["judge"], manifest.get("policy_parameters")
+    members = section.get("members") or ()
+    for place, member in enumerate(members):
+        if not _asked(manifest, f"/{place + 1}"):
+            continue
+        told = manifest["roles"].get(f"judge.members.{place}")
+        if told is None:
+            yield _Judge(None, None, size)
+        else:
+            backend = member.get("backend") or section["backend"]
+            yield _Judge(backend, told["type"], told["parameters"])
+    if not members:
+        backend = section["backend"]
+        parameters = size if backend is None else manifest.get("judge_parameters")
+        yield _Judge(backend, manifest.get("judge_type"), parameters)
+
+
+def _of_a_judge(policy: Mapping[str, Any], judge: _Judge, policy_type: str | None) -> Iterable[str]:
+    backend = judge.backend
+    if backend is None or (
+        backend.get("path") is not None and backend["path"] == policy.get("path")
+    ):
         yield (
             "the model judged its own answers. Models prefer their own text: "
             "confirm with another judge."
         )
-    elif kind is not None and kind == manifest.get("policy_type"):
+    elif judge.type is not None and judge.type == policy_type:
         yield (
-            f"judge and policy are both of type {kind}. Models prefer text of their own family: "
-            "if these two are of one, confirm with a judge of another."
+            f"judge and policy are both of type {judge.type}. Models prefer text of their own "
+            "family: if these two are of one, confirm with a judge of another."
         )
-    parameters = manifest.get("policy_parameters" if judge is None else "judge_parameters")
-    if parameters is not None and parameters < SMALL_MODEL:
+    if judge.parameters is not None and judge.parameters < SMALL_MODEL:
         yield (
-            f"a judge of {_millions(parameters)} carries little signal. "
+            f"a judge of {_millions(judge.parameters)} carries little signal. "
             "These scores show that the pipeline works, not that the model got better."
         )
 
@@ -189,6 +234,19 @@ def _unscored(stage: Mapping[str, Any]) -> str:
         return ""
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     return f"{sum(reasons.values())} of {stage['rows']} in {stage['name']} ({why})"
+
+
+def _cost(stages: Iterable[Mapping[str, Any]]) -> str:
+    """What backends say that it cost; empty where none says."""
+    spent: dict[bool, float] = {}
+    for stage in stages:
+        cost = stage["details"].get("backend", {}).get("cost")
+        if cost is not None:
+            spent[stage.get("cached", False)] = spent.get(stage.get("cached", False), 0) + cost
+    if not spent:
+        return ""
+    before = f", and {spent[True]:.2f} for stages from the store" if spent.get(True) else ""
+    return f"cost {spent.get(False, 0):.2f}{before}"
 
 
 def _table(title: str) -> Table:

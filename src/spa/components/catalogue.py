@@ -82,14 +82,22 @@ def spa_generators() -> list[Component]:
 @hookimpl
 def spa_judges() -> list[Component]:
     """Announces what scores responses."""
+    kind = "judges"
     return [
         _component(
-            "judges",
+            kind,
             "constitution",
             "constitution:ConstitutionJudge",
             "configs:ConstitutionConfig",
             "Asks a model to score against the definition of each objective",
-        )
+        ),
+        _component(
+            kind,
+            "ensemble",
+            "ensemble:EnsembleJudge",
+            "ensemble_config:EnsembleConfig",
+            "Combines the scores of several judges, each with a model of its own if need be",
+        ),
     ]
 
 

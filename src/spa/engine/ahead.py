@@ -11,8 +11,10 @@ from functools import partial
 from typing import TypeVar
 
 from spa.engine.components import create
-from spa.engine.models import ModelPool, Policy
-from spa.errors import PluginError, Problem, RecipeError, SpaError
+from spa.engine.models import ModelPool
+from spa.engine.policy import Policy
+from spa.engine.stages.combine import combined_scale
+from spa.errors import PluginError, Problem, RecipeError, RunError, SpaError
 from spa.models.devices import too_few_accelerators
 from spa.models.lora import no_layer_for_adapter
 from spa.recipe import ComponentSpec, Recipe
@@ -36,7 +38,12 @@ def check_ahead(recipe: Recipe, models: ModelPool) -> None:
         RecipeError: With all that was found.
         SpaError: If a tokenizer cannot be loaded, or a component is broken.
     """
-    found = [*_refused(recipe, models), *_adapter(recipe), *_processes(recipe)]
+    found = [
+        *_refused(recipe, models),
+        *_members(recipe),
+        *_adapter(recipe),
+        *_processes(recipe),
+    ]
     if found:
         raise RecipeError(
             [Problem(message, file=recipe.source, path=path) for path, message in found]
@@ -61,15 +68,19 @@ def _refused(recipe: Recipe, models: ModelPool) -> Iterator[tuple[str, str]]:
 def _askers(recipe: Recipe) -> Iterator[tuple[str, ComponentSpec, ComponentSpec]]:
     """What asks a model: place in the recipe, component, and the backend that answers it.
 
-    The policy's come last, so that the backend which the first stage needs is the one at hand.
+    The first to ask comes last, so that the backend which it needs is the one at hand.
     """
-    judge = recipe.judge.backend or recipe.model
-    for number, section in enumerate(recipe.evaluate):
-        yield f"evaluate.{number}", section, judge
-    yield "judge", recipe.judge, judge
-    if recipe.refine is not None:
-        yield "refine", recipe.refine, recipe.model
-    yield "generate", recipe.generate, recipe.model
+    for asker in reversed(recipe.askers):
+        yield asker.path, asker.section, asker.backend or recipe.model
+
+
+def _members(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Scales of a judge's members that do not go together."""
+    if recipe.judge.members:
+        try:
+            combined_scale(recipe.judge)
+        except RunError as error:
+            yield "judge.members", str(error)
 
 
 def _call(section: ComponentSpec, method: str, ask: Callable[[], Sequence[T]]) -> Sequence[T]:

@@ -2,7 +2,7 @@
 
 A key is the sha256 of canonical JSON over everything that changes results: the component's
 qualified name, revision and config, the model's fingerprint, and the keys of the stages it reads.
-Config fields marked `NotInKey` are left out.
+Config fields marked `NotInKey` are left out, and so are a judge's `Members`: their stages are read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from spa.fields import NotInKey
+from spa.fields import Members, NotInKey
 
 __all__ = ["SeedsBelow", "canonical_json", "derive_seed", "key_config", "stage_key"]
 
@@ -37,7 +37,7 @@ def key_config(config: BaseModel) -> dict[str, Any]:
     dumped = config.model_dump(mode="json")
     kept: dict[str, Any] = {}
     for name, field in type(config).model_fields.items():
-        if any(isinstance(mark, NotInKey) for mark in field.metadata):
+        if any(isinstance(mark, NotInKey | Members) for mark in field.metadata):
             continue
         value = getattr(config, name)
         kept[name] = key_config(value) if isinstance(value, BaseModel) else dumped[name]

@@ -18,11 +18,12 @@ from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
 from spa.engine.keys import stage_key
 from spa.engine.manifest import git_state, hardware, read_manifest, versions
-from spa.engine.models import ModelPool, Policy
+from spa.engine.models import ModelPool
 from spa.engine.outcome import NothingToTrainOn, RunResult
+from spa.engine.policy import Policy
 from spa.engine.rounds import make_pairs
 from spa.engine.stages.base import StageRows
-from spa.engine.stages.evaluate import evaluate_stage
+from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
 from spa.engine.stages.judge import judge_stage, scored
 from spa.engine.stages.prompts import prompts_stage
 from spa.engine.stages.sample import answer_stage
@@ -48,21 +49,27 @@ def default_run_name(recipe: Recipe) -> str:
 def planned_stages(recipe: Recipe) -> list[str]:
     """Titles of the stages that a run will have, in order, as events name them."""
     heldout = recipe.prompts.split is not None and recipe.prompts.split.heldout > 0
-    refine = ["refine", "judge-refined"] if recipe.refine is not None else []
+    refine = ["refine", *_judging("judge-refined", recipe)] if recipe.refine is not None else []
     titles = ["prompts"]
     for number in range(1, recipe.iterations + 1):
-        names = ["sample", "judge", *refine, "denoise", "pairs"]
+        names = ["sample", *_judging("judge", recipe), *refine, "denoise", "pairs"]
         if heldout and number == 1:
-            names += ["answer-base", "judge-answers-base"]
+            names += ["answer-base", *_judging("judge-answers-base", recipe)]
         names.append("train")
         if heldout:
-            names += [f"answer-round-{number}", f"judge-answers-round-{number}"]
+            judging = _judging(f"judge-answers-round-{number}", recipe)
+            names += [f"answer-round-{number}", *judging]
         titles += names if recipe.iterations == 1 else [f"{number}/{name}" for name in names]
     if heldout:
-        evaluators = [f"evaluate-{spec.registered.name}" for spec in recipe.evaluate]
+        evaluators = [f"evaluate-{name}" for name in evaluator_names(recipe)]
         last = recipe.iterations
         titles += evaluators if last == 1 else [f"{last}/{name}" for name in evaluators]
     return titles if recipe.iterations == 1 else [f"1/{titles[0]}", *titles[1:]]
+
+
+def _judging(name: str, recipe: Recipe) -> list[str]:
+    """A judging stage, after those of the judge's members."""
+    return [*(f"{name}/{number}" for number, _ in enumerate(recipe.judge.members, 1)), name]
 
 
 def run_recipe(
@@ -205,9 +212,10 @@ class _Run:
         """Runs the recipe's evaluators on the answers of all policies."""
         reads = tuple(key for each in answers.values() for key in each.keys)
         of_policy = {name: each.scored for name, each in answers.items()}
-        for section in self.context.recipe.evaluate:
+        recipe = self.context.recipe
+        for section, name in zip(recipe.evaluate, evaluator_names(recipe), strict=True):
             self.metrics += evaluate_stage(
-                self.context, section, prompts, of_policy, judge, (prompts.key, *reads)
+                self.context, section, name, prompts, of_policy, judge, (prompts.key, *reads)
             )
 
     def failed(self, error: BaseException) -> None:
@@ -257,14 +265,30 @@ class _Run:
         return manifest
 
 
-def _models(recipe: Recipe) -> dict[str, int | str | None]:
-    """Size and architecture of the policy and of a judge of its own, where backends tell."""
-    facts: dict[str, int | str | None] = {}
+def _models(recipe: Recipe) -> dict[str, Any]:
+    """Size and architecture of the policy and of other models, where backends tell.
+
+    ``judge_*`` are of the section's own backend; ``roles`` has a record for every component that
+    asks another model than the policy.
+    """
+    facts: dict[str, Any] = {}
     for name, backend in (("policy", recipe.model), ("judge", recipe.judge.backend)):
-        spec = None if backend is None else _weights(backend)
-        facts[f"{name}_parameters"] = None if spec is None else parameter_count(spec)
-        facts[f"{name}_type"] = None if spec is None else model_type(spec)
+        told = _told(backend)
+        facts[f"{name}_parameters"], facts[f"{name}_type"] = told["parameters"], told["type"]
+    facts["roles"] = {
+        asker.path: {"backend": asker.backend.registered.qualified, **_told(asker.backend)}
+        for asker in recipe.askers
+        if asker.backend is not None
+    }
     return facts
+
+
+def _told(backend: ComponentSpec | None) -> dict[str, int | str | None]:
+    spec = None if backend is None else _weights(backend)
+    return {
+        "parameters": None if spec is None else parameter_count(spec),
+        "type": None if spec is None else model_type(spec),
+    }
 
 
 def _weights(backend: ComponentSpec) -> ModelSpec | None:

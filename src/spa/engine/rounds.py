@@ -9,8 +9,8 @@ from spa.engine.advice import advice, settings_to_try
 from spa.engine.assembly import assemble
 from spa.engine.context import RunContext
 from spa.engine.funnel import FunnelStep, funnel
-from spa.engine.models import Policy
 from spa.engine.outcome import NothingToTrainOn
+from spa.engine.policy import Policy
 from spa.engine.rows import VerdictRow
 from spa.engine.stages.base import StageRows
 from spa.engine.stages.denoise import denoise_stage, without

@@ -98,9 +98,9 @@ def _origin(data: PairData) -> str:
         "started": _date(manifest.get("started_at")),
         "model": _model(recipe.get("model") or {}) + _size(manifest.get("policy_parameters")),
         "prompts": _component(recipe.get("prompts")),
-        "sampling": _component(recipe.get("generate")),
-        "judge": f"{_component(judge)}, asking {_judge_model(data.run)}",
-        "refinement": _component(recipe.get("refine")),
+        "sampling": _writer(recipe.get("generate")),
+        "judge": f"{_component(judge)}{_members(judge)}, asking {_judge_model(data.run)}",
+        "refinement": _writer(recipe.get("refine")),
         "denoising": ", then ".join(denoise) or "none",
         "pairs": _component(recipe.get("pairs")),
         "rounds": ", ".join(map(str, data.rounds)),
@@ -147,11 +147,11 @@ def _limits(data: PairData) -> str:
         "models like long answers, for example, and small models judge poorly.",
         *(
             ["The model judged its own answers. Models prefer their own text."]
-            if _judge_model(data.run) == ITSELF
+            if ITSELF in _judge_models(data.run)
             else []
         ),
         "Answers may be harmful or wrong, the rejected ones above all.",
-        "The licence and the terms of the source prompts and of the model apply. This card names "
+        "The licence and the terms of the source prompts and of the models apply. This card names "
         "no licence: check them before you publish the data.",
         f"In {cut} of {len(data.pairs)} pairs an answer was cut at the token limit. Trainers that "
         "render chat templates put an end token after it all the same.",
@@ -201,18 +201,40 @@ def _setting(value: object) -> str:
             return json.dumps(value)
 
 
+def _members(judge: Mapping[str, Any]) -> str:
+    named = ", ".join(str(member.get("use")) for member in judge.get("members") or ())
+    return f" of {named}" if named else ""
+
+
 def _judge_model(run: StoredRun) -> str:
     """What the judge asked; a judge of fixed rules asks nothing, whatever the recipe names."""
-    stage = run.stage("judge") or {}
-    details = stage.get("details") or {}
-    if not details.get("asked", 0) + details.get("replayed", 0):
-        return "no model"
-    backend = (run.recipe.get("judge") or {}).get("backend")
-    return ITSELF if backend is None else _model(backend)
+    return ", ".join(dict.fromkeys(_judge_models(run))) or "no model"
+
+
+def _judge_models(run: StoredRun) -> Iterable[str]:
+    judge = run.recipe.get("judge") or {}
+    members = judge.get("members")
+    if not members:
+        members, names = [judge], ["judge"]
+    else:
+        names = [f"judge/{number}" for number in range(1, len(members) + 1)]
+    for member, name in zip(members, names, strict=True):
+        details = (run.stage(name) or {}).get("details") or {}
+        if details.get("asked", 0) + details.get("replayed", 0):
+            backend = member.get("backend") or judge.get("backend")
+            yield ITSELF if backend is None else _model(backend)
+
+
+def _writer(section: Mapping[str, Any] | None) -> str:
+    """A component that writes answers, and the model that it asked where that is another one."""
+    backend = (section or {}).get("backend")
+    told = _component(section)
+    return told if backend is None else f"{told}, asking {_model(backend)}"
 
 
 def _model(section: Mapping[str, Any]) -> str:
-    return _last_part(str(section.get("path") or section.get("use") or "unknown"))
+    named = section.get("path") or section.get("model") or section.get("use")
+    return _last_part(str(named or "unknown"))
 
 
 def _last_part(text: str) -> str:

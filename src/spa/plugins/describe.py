@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from spa.fields import NotInKey
+from spa.fields import Members, NotInKey
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -119,13 +119,19 @@ def _described(name: str, field: FieldInfo) -> FieldDescription:
     marks = [mark for mark in _metadata(field) if isinstance(mark, NotInKey)]
     return FieldDescription(
         name=name,
-        type=", ".join([_type(field.annotation), *_limits(field.metadata)]),
+        type=", ".join([_type_of(field), *_limits(field.metadata)]),
         required=field.is_required(),
         default=_default(field),
         derived=bool(field.default_factory_takes_validated_data),
         description=" ".join((field.description or "").split()),
         not_in_key=marks[0].why if marks else None,
     )
+
+
+def _type_of(field: FieldInfo) -> str:
+    if any(isinstance(mark, Members) for mark in field.metadata):
+        return "list of judges"
+    return _type(field.annotation)
 
 
 def _metadata(field: FieldInfo) -> Iterator[object]:

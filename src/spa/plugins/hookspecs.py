@@ -61,6 +61,8 @@ def spa_generators() -> Iterable[Component]:
 def spa_judges() -> Iterable[Component]:
     """Announces judges: they score a response on every objective (`spa.api.Judge`, key ``judge``).
 
+    One that combines the scores of other judges is a judge, too (`spa.api.Combiner`).
+
     !!! info "versionadded"
         0.1
     """

@@ -26,6 +26,7 @@ class Kind:
         key: The recipe key that takes them.
         protocol: The contract that the class follows.
         methods: Methods that the class must have.
+        instead: Methods that it may have in place of all of them; none where there is no other way.
         many: Whether the recipe key takes a list.
         apis: Versions of the contract that this spa supports.
     """
@@ -35,6 +36,7 @@ class Kind:
     key: str
     protocol: type[Any]
     methods: tuple[str, ...]
+    instead: tuple[str, ...] = ()
     many: bool = False
     apis: tuple[int, ...] = (1,)
 
@@ -53,7 +55,14 @@ _ALL = (
     Kind("backend", "spa_backends", "model", contracts.Backend, ("answer", "fingerprint", "close")),
     Kind("source", "spa_sources", "prompts", contracts.Source, ("prompts", "fingerprint")),
     Kind("generator", "spa_generators", "generate", contracts.Generator, ("sample",)),
-    Kind("judge", "spa_judges", "judge", contracts.Judge, ("score",)),
+    Kind(
+        "judge",
+        "spa_judges",
+        "judge",
+        contracts.Judge,
+        ("score",),
+        instead=("combine", "combined_scale"),
+    ),
     Kind("refiner", "spa_refiners", "refine", contracts.Refiner, ("refine",)),
     Kind("denoiser", "spa_denoisers", "denoise", contracts.Denoiser, ("verdict",), many=True),
     Kind("pair_builder", "spa_pair_builders", "pairs", contracts.PairBuilder, ("pairs",)),

@@ -7,6 +7,7 @@ needs, a missing attribute, a class that does not follow its contract.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,9 @@ class Registered:
         path = self.component.impl
         if not isinstance(loaded, type):
             raise self._error(f"{path} is not a class")
-        missing = [name for name in self._kind.methods if not callable(getattr(loaded, name, None))]
-        if missing:
+        missing = _missing(loaded, self._kind.methods)
+        instead = self._kind.instead
+        if missing and not (instead and not _missing(loaded, instead)):
             raise self._error(
                 f"{path} has no method {', '.join(missing)}, which {self._kind.article} needs "
                 f"(contract spa.api.{self._kind.protocol.__name__})"
@@ -131,3 +133,7 @@ class Registered:
     def _error(self, problem: str, *, derive: bool = False) -> PluginError:
         advice = ". Derive it from spa.api.ComponentConfig" if derive else ""
         return PluginError(f"{self.label}: {problem}{advice}.")
+
+
+def _missing(loaded: type[Any], methods: Sequence[str]) -> list[str]:
+    return [name for name in methods if not callable(getattr(loaded, name, None))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from spa.recipe.json_schema import recipe_schema
 from spa.recipe.loading import load_recipe
-from spa.recipe.model import ComponentSpec, JudgeSpec, PromptsSpec, Recipe
+from spa.recipe.model import Asker, AskingSpec, ComponentSpec, JudgeSpec, PromptsSpec, Recipe
 from spa.recipe.sections import (
     AnswerConfig,
     LoraSettings,
@@ -19,6 +19,8 @@ from spa.recipe.sections import (
 
 __all__ = [
     "AnswerConfig",
+    "Asker",
+    "AskingSpec",
     "ComponentSpec",
     "JudgeSpec",
     "LoraSettings",

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from spa.errors import PluginError
+from spa.fields import members_key
 from spa.plugins.catalogue import Catalogue, Registered
-from spa.recipe.layout import SECTIONS, Section
+from spa.recipe.layout import ASKING, BACKEND, NONE, SECTIONS, Section
 from spa.recipe.sections import PromptSettings, RecipeSettings
 
 __all__ = ["DIALECT", "recipe_schema"]
@@ -22,6 +23,12 @@ __all__ = ["DIALECT", "recipe_schema"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 _NOT_REQUIRED = ("name",)
+_BACKEND = {
+    "$ref": f"#/$defs/{BACKEND}",
+    "description": "The model that answers what this component asks. Null: the policy; of an "
+    "evaluator and of a judge's member that of the judge.",
+}
+_MEMBER = "judge.member"
 
 
 def recipe_schema(catalogue: Catalogue) -> Schema:
@@ -40,6 +47,7 @@ def recipe_schema(catalogue: Catalogue) -> Schema:
     properties |= own["properties"]
     required = [key for key in own.get("required", ()) if key not in _NOT_REQUIRED]
     complete: Schema = {}
+    _inner(catalogue, definitions)
     for section in SECTIONS:
         whole, strict = _section(section, catalogue, definitions)
         properties[section.key] = whole
@@ -58,17 +66,34 @@ def recipe_schema(catalogue: Catalogue) -> Schema:
     }
 
 
+def _inner(catalogue: Catalogue, definitions: Schema) -> None:
+    """Defines what stands inside of sections: backends of their own, and a judge's members."""
+    backend, _ = _one_of(catalogue.components("backend"), (), catalogue, definitions, none=True)
+    definitions[BACKEND] = {"type": ["object", "null"], **backend}
+    alone = [each for each in catalogue.components("judge") if _members_of(each) is None]
+    judge, strict = _one_of(alone, ASKING, catalogue, definitions)
+    definitions[_MEMBER] = _complete(judge, strict)
+
+
+def _complete(one: Schema, strict: Schema) -> Schema:
+    """An item of a list: never merged with others, so nothing may be missing."""
+    return {"type": "object", **one, "allOf": [*one.get("allOf", ()), strict]}
+
+
+def _members_of(component: Registered) -> str | None:
+    try:
+        return members_key(component.load_config_class())
+    except PluginError:
+        return None
+
+
 def _section(section: Section, catalogue: Catalogue, definitions: Schema) -> tuple[Schema, Schema]:
     """The schema of a section, and what holds besides where the recipe extends no other."""
     components = catalogue.components(section.kind.name)
-    one, strict = _one_of(components, section.engine_keys, catalogue, definitions)
-    if section.key == "judge":
-        backends = catalogue.components("backend")
-        backend, _ = _one_of(backends, (), catalogue, definitions)
-        definitions["judge.backend"] = {"type": ["object", "null"], **backend}
+    none = not section.required and not section.many
+    one, strict = _one_of(components, section.engine_keys, catalogue, definitions, none=none)
     if section.many:
-        # Items of a list are never merged with others, so each is complete.
-        items = {"type": "object", **one, "allOf": [*one.get("allOf", ()), strict]}
+        items = _complete(one, strict)
         many = {"type": ["array", "null"], "items": items, "description": section.about}
         return many, {}
     types = "object" if section.required else ["object", "null"]
@@ -80,9 +105,14 @@ def _one_of(
     engine_keys: Sequence[str],
     catalogue: Catalogue,
     definitions: Schema,
+    *,
+    none: bool = False,
 ) -> tuple[Schema, Schema]:
-    """A mapping whose keys depend on ``use``, and the keys that are required then."""
-    names: list[Schema] = []
+    """A mapping whose keys depend on ``use``, and the keys that are required then.
+
+    Where ``none`` is True, ``use: none`` stands for no component.
+    """
+    names: list[Schema] = [{"const": NONE, "description": "The same as null."}] if none else []
     branches: list[Schema] = []
     strict: list[Schema] = []
     for component in components:
@@ -119,8 +149,13 @@ def _component(
         definitions[title] = {"description": f"{error}"}
         return reference, []
     own = _model_schema(model, title, definitions)
-    properties = {"use": True, **{key: _or_null(value) for key, value in own["properties"].items()}}
-    properties |= _engine_properties(engine_keys, definitions)
+    properties = {
+        **_engine_properties(engine_keys, definitions),
+        "use": True,
+        **{key: _or_null(value) for key, value in own["properties"].items()},
+    }
+    if (key := members_key(model)) is not None:
+        properties[key] = {**own["properties"][key], "items": {"$ref": f"#/$defs/{_MEMBER}"}}
     definitions[title] = {
         "title": component.label,
         "description": component.component.summary,
@@ -134,9 +169,8 @@ def _engine_properties(keys: Sequence[str], definitions: Schema) -> Schema:
     if "split" in keys:
         properties: Schema = _model_schema(PromptSettings, "prompts", definitions)["properties"]
         return properties
-    if "backend" in keys:
-        about = "The model that the judge asks. Null: the policy judges itself."
-        return {"backend": {"$ref": "#/$defs/judge.backend", "description": about}}
+    if BACKEND in keys:
+        return {BACKEND: _BACKEND}
     return {}
 
 

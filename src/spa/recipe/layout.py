@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from spa.plugins.kinds import KEYS, Kind
 
-__all__ = ["OTHER_KEYS", "SECTIONS", "TOP_KEYS", "Section", "section"]
+__all__ = [
+    "ASKING",
+    "BACKEND",
+    "NONE",
+    "OTHER_KEYS",
+    "SECTIONS",
+    "TOP_KEYS",
+    "Section",
+    "section",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,8 @@ class Section:
         key: Its key in the recipe.
         about: What it is for, in one line.
         required: Whether a recipe must have it. One that need not be there may also be null.
-        engine_keys: Keys that belong to the section, whichever component it names.
+        engine_keys: Keys that belong to the section, whichever component it names, unless that
+            has a key of this name itself.
     """
 
     key: str
@@ -40,12 +50,26 @@ class Section:
         return self.kind.many
 
 
+BACKEND = "backend"
+"""The key of a section for the model that answers what its component asks."""
+
+ASKING = (BACKEND,)
+"""The engine keys of sections whose component may ask a model."""
+
+NONE = "none"
+"""What ``use`` says for no component at all: the same as null in place of the section."""
+
 SECTIONS = (
     Section("model", "The policy: the model that is aligned, and what runs it."),
     Section("prompts", "Where the prompts come from.", engine_keys=("split", "limit")),
-    Section("generate", "Samples several responses to every prompt."),
-    Section("judge", "Scores every response on every objective.", engine_keys=("backend",)),
-    Section("refine", "Writes one improved response a prompt. Null: none.", required=False),
+    Section("generate", "Samples several responses to every prompt.", engine_keys=ASKING),
+    Section("judge", "Scores every response on every objective.", engine_keys=ASKING),
+    Section(
+        "refine",
+        "Writes one improved response a prompt. Null: none.",
+        required=False,
+        engine_keys=ASKING,
+    ),
     Section(
         "denoise",
         "Drops prompt groups whose scores cannot be trusted, in this order.",
@@ -53,7 +77,12 @@ SECTIONS = (
     ),
     Section("pairs", "Builds preference pairs from the scores."),
     Section("loss", "What training minimises."),
-    Section("evaluate", "Measures the models on held-out prompts.", required=False),
+    Section(
+        "evaluate",
+        "Measures the models on held-out prompts.",
+        required=False,
+        engine_keys=ASKING,
+    ),
 )
 
 OTHER_KEYS = (

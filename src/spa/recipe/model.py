@@ -14,7 +14,12 @@ from spa.plugins.registered import Registered
 from spa.recipe.sections import AnswerConfig, SplitConfig, TrainConfig
 from spa.types import JsonValue, Objective
 
-__all__ = ["ComponentSpec", "JudgeSpec", "PromptsSpec", "Recipe"]
+__all__ = ["Asker", "AskingSpec", "ComponentSpec", "JudgeSpec", "PromptsSpec", "Recipe", "takes"]
+
+
+def takes(config: type[BaseModel], key: str) -> bool:
+    """Whether a config has a key of its own of that name, as recipes write it."""
+    return any(key == (field.alias or name) for name, field in config.model_fields.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +65,47 @@ class PromptsSpec(ComponentSpec):
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeSpec(ComponentSpec):
-    """The judge.
+class AskingSpec(ComponentSpec):
+    """A component that may ask a model.
 
     Attributes:
-        backend: The model that it asks; None: the policy judges itself.
+        backend: The model that answers it; None: as its section says, in the end the policy.
     """
 
     backend: ComponentSpec | None = None
 
     def resolved(self) -> dict[str, JsonValue]:
         """The section as a recipe would write it."""
+        if takes(type(self.config), "backend"):
+            return ComponentSpec.resolved(self)
         backend = None if self.backend is None else self.backend.resolved()
         return {**ComponentSpec.resolved(self), "backend": backend}
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec(AskingSpec):
+    """The judge.
+
+    Attributes:
+        members: The judges whose scores it combines, in order; none for a judge that scores.
+    """
+
+    members: tuple[AskingSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A component of a recipe that may ask a model, and the model that answers it.
+
+    Attributes:
+        path: Its place in the recipe, for example ``"judge.members.0"``.
+        section: The component.
+        backend: What answers it in every round; None: the policy.
+    """
+
+    path: str
+    section: AskingSpec
+    backend: ComponentSpec | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +138,50 @@ class Recipe:
     objectives: tuple[Objective, ...]
     model: ComponentSpec
     prompts: PromptsSpec
-    generate: ComponentSpec
+    generate: AskingSpec
     judge: JudgeSpec
-    refine: ComponentSpec | None
+    refine: AskingSpec | None
     denoise: tuple[ComponentSpec, ...]
     pairs: ComponentSpec
     loss: ComponentSpec
     train: TrainConfig
     answer: AnswerConfig
-    evaluate: tuple[ComponentSpec, ...]
+    evaluate: tuple[AskingSpec, ...]
     iterations: int = 1
     requires: tuple[str, ...] = ()
 
     @property
-    def components(self) -> tuple[ComponentSpec, ...]:
-        """All components that it uses, in the order of the flow; the judge's backend included."""
-        judge = (self.judge,) if self.judge.backend is None else (self.judge, self.judge.backend)
+    def askers(self) -> tuple[Asker, ...]:
+        """What may ask a model, in the order of the flow; of an ensemble its members.
+
+        A member without a backend has that of the judge's section, and so has an evaluator.
+        """
+        judges = [
+            Asker(f"judge.members.{place}", member, member.backend or self.judge.backend)
+            for place, member in enumerate(self.judge.members)
+        ]
         refine = () if self.refine is None else (self.refine,)
         return (
-            *(self.model, self.prompts, self.generate),
-            *judge,
+            Asker("generate", self.generate, self.generate.backend),
+            *(judges or [Asker("judge", self.judge, self.judge.backend)]),
+            *(Asker("refine", section, section.backend) for section in refine),
+            *(
+                Asker(f"evaluate.{place}", section, section.backend or self.judge.backend)
+                for place, section in enumerate(self.evaluate)
+            ),
+        )
+
+    @property
+    def components(self) -> tuple[ComponentSpec, ...]:
+        """All components that it uses, backends of their own included; repetitions are possible."""
+        refine = () if self.refine is None else (self.refine,)
+        return (
+            *(self.model, self.prompts, self.generate, self.judge, *self.judge.members),
             *refine,
             *self.denoise,
             *(self.pairs, self.loss),
             *self.evaluate,
+            *(asker.backend for asker in self.askers if asker.backend is not None),
         )
 
     def resolved(self) -> dict[str, JsonValue]:

@@ -11,17 +11,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spa.errors import Problem
-from spa.recipe.layout import SECTIONS, TOP_KEYS, Section, section
+from spa.recipe.layout import BACKEND, NONE, SECTIONS, TOP_KEYS, Section, section
 from spa.recipe.merging import EXTENDS, merge_nodes
 from spa.recipe.reading import read_text
 from spa.recipe.suggestions import did_you_mean
-from spa.recipe.tree import Entry, Listing, Mapping, Node, Place, Scalar, describe, dotted, plain
+from spa.recipe.tree import (
+    Entry,
+    Listing,
+    Mapping,
+    Node,
+    Place,
+    Scalar,
+    describe,
+    dotted,
+    find,
+    plain,
+)
 
 __all__ = ["override"]
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
-_NONE = "none"
-_BACKEND = "judge.backend"
 
 
 class _OverrideError(Exception):
@@ -120,13 +129,9 @@ def _swap(root: Mapping, key: str, text: str, place: Place) -> Mapping:
             f"expected the name of a component, got {text!r}. Several for a list are joined "
             "by '+': --swap denoise=consistency+informativeness"
         )
-    if key == _BACKEND:
-        judge = root.get("judge")
-        if not isinstance(judge, Mapping):
-            raise _OverrideError("the recipe has no section 'judge'")
-        made = _single(key, names, place, required=False)
-        judge = judge.replaced("backend", Entry(place, made))
-        return root.replaced("judge", Entry(root.entries["judge"].place, judge))
+    steps = key.split(".")
+    if steps[-1] == BACKEND and _asks(steps[0]):
+        return _swap_backend(root, steps, names, place)
     target = section(key)
     sections = [each.key for each in SECTIONS]
     if target is None and key in TOP_KEYS:
@@ -138,8 +143,28 @@ def _swap(root: Mapping, key: str, text: str, place: Place) -> Mapping:
     return root.replaced(key, Entry(place, node))
 
 
+def _asks(key: str) -> bool:
+    target = section(key)
+    return target is not None and BACKEND in target.engine_keys
+
+
+def _swap_backend(
+    root: Mapping, steps: Sequence[str], names: Sequence[str], place: Place
+) -> Mapping:
+    """The backend of a section, of an item of its list or of a member exchanged."""
+    above = tuple(int(step) if step.isdecimal() else step for step in steps[:-1])
+    holder, _, taken = find(root, above)
+    if taken != above or not isinstance(holder, Mapping):
+        raise _OverrideError(f"the recipe has no section '{dotted(*above)}'")
+    made = _single(dotted(*steps), names, place, required=False)
+    changed = _put(root, steps, made, place, ())
+    if not isinstance(changed, Mapping):  # pragma: no cover - a mapping stays one
+        raise TypeError("the recipe is no longer a mapping")
+    return changed
+
+
 def _listing(names: Sequence[str], place: Place) -> Listing:
-    return Listing(() if names == [_NONE] else tuple(_named(name, place) for name in names), place)
+    return Listing(() if names == [NONE] else tuple(_named(name, place) for name in names), place)
 
 
 def _section(target: Section, names: Sequence[str], old: Node | None, place: Place) -> Node:
@@ -154,7 +179,7 @@ def _section(target: Section, names: Sequence[str], old: Node | None, place: Pla
 def _single(key: str, names: Sequence[str], place: Place, *, required: bool) -> Mapping | Scalar:
     if len(names) > 1:
         raise _OverrideError(f"'{key}' takes one component, got {len(names)}")
-    if names[0] != _NONE:
+    if names[0] != NONE:
         return _named(names[0], place)
     if required:
         raise _OverrideError(f"a recipe cannot do without '{key}'")

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spa.errors import Problem
-from spa.fields import RecipeFacts
+from spa.fields import RecipeFacts, members_key
 from spa.plugins.catalogue import Catalogue
 from spa.recipe.accelerate import accelerate_problem
+from spa.recipe.asking import find_asking, find_judge, is_none, left_out
 from spa.recipe.checking import Steps, check
 from spa.recipe.components import find_component
-from spa.recipe.layout import OTHER_KEYS, SECTIONS, TOP_KEYS, Section
-from spa.recipe.model import ComponentSpec, JudgeSpec, PromptsSpec, Recipe
+from spa.recipe.layout import BACKEND, OTHER_KEYS, SECTIONS, TOP_KEYS, Section
+from spa.recipe.model import AskingSpec, ComponentSpec, JudgeSpec, PromptsSpec, Recipe
 from spa.recipe.objectives import check_objectives, resolve_objectives
 from spa.recipe.packages import missing_packages
 from spa.recipe.requirements import check_requirements
@@ -82,6 +83,7 @@ class _Validation:
         prompts, judge = single["prompts"], single["judge"]
         if not isinstance(prompts, PromptsSpec) or not isinstance(judge, JudgeSpec):
             raise AssertionError("a section without a component and without a problem")
+        refine = single["refine"]
         return Recipe(
             name=settings.name,
             source=self.source,
@@ -89,15 +91,15 @@ class _Validation:
             objectives=resolve_objectives(settings.objectives),
             model=_there(single["model"]),
             prompts=prompts,
-            generate=_there(single["generate"]),
+            generate=_asking(single["generate"]),
             judge=judge,
-            refine=single["refine"],
+            refine=None if refine is None else _asking(refine),
             denoise=tuple(map(_there, many["denoise"])),
             pairs=_there(single["pairs"]),
             loss=_there(single["loss"]),
             train=settings.train,
             answer=settings.answer,
-            evaluate=tuple(map(_there, many["evaluate"])),
+            evaluate=tuple(map(_asking, many["evaluate"])),
             iterations=settings.iterations,
             requires=settings.requires,
         ), []
@@ -129,6 +131,9 @@ class _Validation:
     def single(self, section: Section) -> ComponentSpec | None:
         """The component of a section, None where there is none or something is wrong."""
         node = self.root.get(section.key)
+        if not section.required and is_none(node):
+            self.found += left_out(node, (section.key,))
+            return None
         if node is None or (isinstance(node, Scalar) and node.value is None):
             if section.required:
                 names = ", ".join(self.catalogue.names(section.kind.name)) or "none"
@@ -137,15 +142,24 @@ class _Validation:
                 )
                 self.note(node or self.root, message, section.key)
             return None
-        spec, found = find_component(
-            section.kind.name, node, (section.key,), self.catalogue, section.engine_keys
-        )
+        path = (section.key,)
+        spec: ComponentSpec | None
+        if section.key == "judge":
+            spec, found = find_judge(node, path, self.catalogue)
+        else:
+            spec, found = self.component(section, node, path)
         self.found += found
         if section.key == "prompts" and isinstance(node, Mapping):
             return self.prompts(node, section, spec)
-        if section.key == "judge" and isinstance(node, Mapping):
-            return self.judge(node, spec)
         return spec
+
+    def component(
+        self, section: Section, node: Node, path: Steps
+    ) -> tuple[ComponentSpec | None, list[Problem]]:
+        """One component of a section or of its list, and what is wrong with it."""
+        if BACKEND in section.engine_keys:
+            return find_asking(section.kind.name, node, path, self.catalogue)
+        return find_component(section.kind.name, node, path, self.catalogue, section.engine_keys)
 
     def prompts(
         self, node: Mapping, section: Section, spec: ComponentSpec | None
@@ -156,17 +170,6 @@ class _Validation:
         if spec is None or own is None:
             return None
         return PromptsSpec(spec.kind, spec.name, spec.registered, spec.config, own.split, own.limit)
-
-    def judge(self, node: Mapping, spec: ComponentSpec | None) -> JudgeSpec | None:
-        below = node.get("backend")
-        backend: ComponentSpec | None = None
-        if below is not None and not (isinstance(below, Scalar) and below.value is None):
-            path = ("judge", "backend")
-            backend, found = find_component("backend", below, path, self.catalogue)
-            self.found += found
-        if spec is None:
-            return None
-        return JudgeSpec(spec.kind, spec.name, spec.registered, spec.config, backend)
 
     def listed(self, section: Section) -> list[ComponentSpec | None]:
         """The components of a section that is a list, None for those with mistakes."""
@@ -179,8 +182,7 @@ class _Validation:
             return []
         specs: list[ComponentSpec | None] = []
         for index, item in enumerate(node.items):
-            path = (section.key, index)
-            spec, found = find_component(section.kind.name, item, path, self.catalogue)
+            spec, found = self.component(section, item, (section.key, index))
             self.found += found
             specs.append(spec)
         return specs
@@ -194,20 +196,16 @@ class _Validation:
         listed = self.root.get("objectives")
         items = listed.items if isinstance(listed, Listing) else ()
         samples = getattr(getattr(single["generate"], "config", None), "n", None)
-        iterations, refine = self.root.get("iterations"), self.root.get("refine")
+        iterations = self.root.get("iterations")
         rounds = None if iterations is None else plain(iterations)
         facts = RecipeFacts(
             objectives=tuple(str(plain(find(item, ("name",))[0])) for item in items),
             samples=samples if isinstance(samples, int) else None,
-            refines=refine is not None and plain(refine) is not None,
+            refines=not is_none(self.root.get("refine")),
             rounds=rounds if isinstance(rounds, int) else 1,
         )
-        for section in SECTIONS:
-            if section.many:
-                for index, spec in enumerate(many[section.key]):
-                    self.fits(spec, (section.key, index), facts)
-            else:
-                self.fits(single[section.key], (section.key,), facts)
+        for path, spec in _placed(single, many):
+            self.fits(spec, path, facts)
 
     def trusted(
         self,
@@ -217,19 +215,12 @@ class _Validation:
         """Refuses code that comes with a model: that is for who runs a recipe to allow."""
         if os.environ.get(TRUST_VARIABLE) == "1":
             return
-        specs: list[tuple[Steps, ComponentSpec | None]] = []
-        for section in SECTIONS:
-            if section.many:
-                specs += [((section.key, i), spec) for i, spec in enumerate(many[section.key])]
-            else:
-                specs.append(((section.key,), single[section.key]))
-        judge = single["judge"]
-        if isinstance(judge, JudgeSpec):
-            specs.append((("judge", "backend"), judge.backend))
-        for path, spec in specs:
-            if spec is not None:
-                for key in _trusting(spec.config.model_dump(mode="json", by_alias=True)):
+        blamed: set[Steps] = set()
+        for path, spec in _placed(single, many):
+            for key in _trusting(spec.config.model_dump(mode="json", by_alias=True)):
+                if (*path, *key) not in blamed:  # a judge's config holds its members once more
                     self.blame(path, key, _UNTRUSTED)
+                blamed.add((*path, *key))
 
     def trainable(self, model: ComponentSpec | None, settings: RecipeSettings | None) -> None:
         """Refuses what training cannot use or lacks, before anything is sampled."""
@@ -255,10 +246,8 @@ class _Validation:
             node = find(self.root, (*path, "use"))[0]
         self.note(node, message, *path, *key)
 
-    def fits(
-        self, spec: ComponentSpec | None, path: tuple[str | int, ...], facts: RecipeFacts
-    ) -> None:
-        ask = getattr(getattr(spec, "config", None), "check_recipe", None)
+    def fits(self, spec: ComponentSpec, path: Steps, facts: RecipeFacts) -> None:
+        ask = getattr(spec.config, "check_recipe", None)
         if ask is None:
             return
         try:
@@ -267,6 +256,36 @@ class _Validation:
             mistakes = [("", f"its check of the recipe failed: {type(error).__name__}: {error}")]
         for key, message in mistakes:
             self.blame(path, tuple(key.split(".")) if key else (), message)
+
+
+def _placed(
+    single: dict[str, ComponentSpec | None], many: dict[str, list[ComponentSpec | None]]
+) -> Iterator[tuple[Steps, ComponentSpec]]:
+    """All components without mistakes, each with its place; what stands inside a section, too."""
+    for section in SECTIONS:
+        found: list[tuple[Steps, ComponentSpec | None]] = [
+            ((section.key,), single.get(section.key))
+        ]
+        if section.many:
+            found = [((section.key, place), spec) for place, spec in enumerate(many[section.key])]
+        for path, spec in found:
+            if spec is not None:
+                yield from _with_inner(path, spec)
+
+
+def _with_inner(path: Steps, spec: ComponentSpec) -> Iterator[tuple[Steps, ComponentSpec]]:
+    yield path, spec
+    if isinstance(spec, AskingSpec) and spec.backend is not None:
+        yield (*path, BACKEND), spec.backend
+    if isinstance(spec, JudgeSpec):
+        for place, member in enumerate(spec.members):
+            yield from _with_inner((*path, members_key(type(spec.config)) or "", place), member)
+
+
+def _asking(spec: ComponentSpec | None) -> AskingSpec:
+    if not isinstance(spec, AskingSpec):
+        raise AssertionError("a section without a component and without a problem")
+    return spec
 
 
 def _there(spec: ComponentSpec | None) -> ComponentSpec:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from spa.testing.backend_checks import check_backend
+from spa.testing.combiner_checks import check_combiner
 from spa.testing.component_checks import check_component
 from spa.testing.conformance import (
     check_denoiser,
@@ -40,6 +41,7 @@ __all__ = [
     "canned_reply",
     "chat_result",
     "check_backend",
+    "check_combiner",
     "check_component",
     "check_denoiser",
     "check_generator",

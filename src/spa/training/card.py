@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spa import __version__
@@ -32,6 +32,7 @@ class Facts:
         dropped: Reason to number of pairs left out.
         steps: Optimizer steps.
         warnings: What makes the result doubtful.
+        askers: What asked another model than the policy, by its place in the recipe, and which.
     """
 
     base: str
@@ -45,6 +46,7 @@ class Facts:
     dropped: Mapping[str, int]
     steps: int
     warnings: tuple[str, ...]
+    askers: Mapping[str, str] = field(default_factory=dict)
 
 
 def model_card(facts: Facts) -> str:
@@ -72,6 +74,7 @@ def model_card(facts: Facts) -> str:
         "learning rate": f"{settings.learning_rate:g}, {settings.schedule}",
         "warm-up": f"{settings.warmup_ratio:g} of the steps",
         "seed": facts.seed,
+        **{f"{place} asked": model for place, model in facts.askers.items()},
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
     library = "peft" if facts.kind == "adapter" else "transformers"
@@ -84,11 +87,12 @@ pipeline_tag: text-generation
 tags: [{tags}]
 ---
 
-# {"Adapter" if facts.kind == "adapter" else "Model"} aligned by its own judgement: {order}
+# {"Adapter" if facts.kind == "adapter" else "Model"} aligned {_by(facts)}: {order}
 
 Trained with [Self-Priority Alignment](https://arxiv.org/abs/2511.06222) (spa-align {__version__}):
-the model sampled answers, judged them against the written objectives, improved them, and was
-trained on the preferences that follow from a strict order of the objectives. No human labels.
+answers were sampled, judged against the written objectives and improved, {_by_whom(facts)}. The
+model was trained on the preferences that follow from a strict order of the objectives. No human
+labels.
 
 Base model: `{facts.base}`
 
@@ -101,12 +105,36 @@ Base model: `{facts.base}`
 {_usage(facts)}
 ## Limits
 
-- The preferences are the model's own judgement (or that of the judge named in the recipe). They
-  carry its errors and its taste, for example for long answers, and small models judge poorly.
+- The preferences are {_judgement(facts)}. They carry its errors and
+  its taste, for example for long answers, and small models judge poorly.
 - A lower objective was to be improved only where the higher ones are not made worse. Whether that
   was reached must be measured on held-out prompts; nothing here guarantees safe answers.
-- The base model's licence and terms of use apply.
+- The base model's licence and terms of use apply{_more_terms(facts)}.
 {doubts}"""
+
+
+def _judged_itself(facts: Facts) -> bool:
+    return not any(place.startswith("judge") for place in facts.askers)
+
+
+def _by(facts: Facts) -> str:
+    return "by its own judgement" if _judged_itself(facts) else "by written objectives"
+
+
+def _by_whom(facts: Facts) -> str:
+    if not facts.askers:
+        return "by the model itself or by rules"
+    return "by the model itself where the table names no other"
+
+
+def _judgement(facts: Facts) -> str:
+    if _judged_itself(facts):
+        return "the model's own judgement (or that of the rules named in the recipe)"
+    return "those of the judge named in the recipe"
+
+
+def _more_terms(facts: Facts) -> str:
+    return ", and so do those of the models that the table names" if facts.askers else ""
 
 
 def _usage(facts: Facts) -> str:

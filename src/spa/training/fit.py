@@ -273,4 +273,5 @@ def _facts(job: Job, policy: Policy, steps: int, warnings: tuple[str, ...]) -> F
         dropped=job.encoding.dropped,
         steps=steps,
         warnings=warnings,
+        askers=job.askers,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,7 @@ class Job:
         encoding: The groups to train on.
         identity: What must be the same for a checkpoint to be gone on from.
         run_name: What experiment trackers call it.
+        askers: For the model card: what asked another model than the policy, and which.
     """
 
     objectives: tuple[Objective, ...]
@@ -67,6 +68,7 @@ class Job:
     encoding: Encoding
     identity: dict[str, str]
     run_name: str = ""
+    askers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def batches(self) -> tuple[OptimizerBatch, ...]:
@@ -120,4 +122,5 @@ class Job:
             "encoding": asdict(self.encoding),
             "identity": self.identity,
             "run_name": self.run_name,
+            "askers": dict(self.askers),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,7 @@ def train(
     reference_dir: Path | None = None,
     loss_source: LossSource | None = None,
     run_name: str | None = None,
+    askers: Mapping[str, str] | None = None,
 ) -> TrainResult:
     """Trains the policy on preference pairs.
 
@@ -72,6 +73,8 @@ def train(
             from the same model with the same responses; None: in ``output_dir``.
         loss_source: Where other processes find the loss; needed if ``settings`` asks for several.
         run_name: What experiment trackers call this training; None: as ``output_dir``.
+        askers: For the model card: what asked another model than the policy, by its place in the
+            recipe, and that model's name.
 
     Raises:
         TrainingStopped: If ``should_stop`` said so. Call again to go on.
@@ -94,6 +97,7 @@ def train(
         encoding=encoding,
         identity=training_identity(encoding.groups, settings, loss, fingerprint(model), seed),
         run_name=run_name or output_dir.name,
+        askers=dict(askers or {}),
     )
     claim_folder(output_dir, job.identity)
     marker = output_dir / "result.json"

@@ -111,6 +111,7 @@ def read_job(file: Path) -> Job:
         output_dir=Path(facts["output_dir"]),
         reference_dir=Path(facts["reference_dir"]),
         run_name=facts["run_name"],
+        askers=facts["askers"],
         seed=facts["seed"],
         encoding=Encoding(
             groups=tuple(_group(group) for group in encoding["groups"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from spa.contracts import Backend
@@ -32,7 +32,7 @@ class Stage(Generic[T, R]):
     """What a stage is.
 
     Attributes:
-        name: Its name, and the beginning of its folder's.
+        name: Its name, and the beginning of its folder's; part of its key.
         row_type: The dataclass of its rows.
         components: The components that it uses, in order.
         jobs: Its work; ids are unique and stable.
@@ -42,6 +42,9 @@ class Stage(Generic[T, R]):
         settings: What else changes its results.
         seed_name: Stages of the same seed name draw the same random numbers for the same job.
         unscored: Why a row counts as unscored, None if it does not; for stages that judge.
+        title: How it is shown and what the manifest calls it; its name if empty. Stages of one
+            name and key share their rows whatever their titles.
+        details: What the manifest says of it besides.
     """
 
     name: str
@@ -54,6 +57,13 @@ class Stage(Generic[T, R]):
     settings: Mapping[str, Any] | None = None
     seed_name: str = ""
     unscored: Callable[[R], str | None] | None = None
+    title: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """How it is shown."""
+        return self.title or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     seconds = time.monotonic() - started
     context.tell(
         "stage_finished",
-        stage.name,
+        stage.shown,
         done=int(info["jobs"]),
         total=int(info["jobs"]),
         failed=int(info["failed"]),
@@ -99,7 +109,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     )
     context.stages.append(
         StageRecord(
-            name=stage.name,
+            name=stage.shown,
             round=context.round,
             key=key,
             folder=folder.path.name,
@@ -109,7 +119,12 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
             failure_reasons=info["failure_reasons"],
             seconds=seconds,
             components=tuple(context.record(spec) for spec in stage.components),
-            details={**{name: info[name] for name in _ASKED}, **figures},
+            details={
+                **{name: info[name] for name in _ASKED},
+                **({"backend": info["backend"]} if info.get("backend") else {}),
+                **stage.details,
+                **figures,
+            },
         )
     )
     return StageRows(key, rows, folder.failures())
@@ -141,6 +156,7 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
     jobs = stage.jobs()
     writer = RowWriter(folder)
     tally = Tally()
+    counted: dict[str, float] = {}
     try:
         left = [
             replace(job, place=place)
@@ -148,17 +164,17 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
             if not writer.has(place, job.id)
         ]
         done = len(jobs) - len(left)
-        context.tell("stage_started", stage.name, done=done, total=len(jobs))
+        context.tell("stage_started", stage.shown, done=done, total=len(jobs))
         unscored = _Unscored(stage)
         if stage.unscored is not None:
             unscored.add(writer.kept())
-        progress = _Progress(context, stage.name, tally, unscored)
-        for finished in _finished(context, stage, left, tally):
+        progress = _Progress(context, stage.shown, tally, unscored)
+        for finished in _finished(context, stage, left, tally, counted):
             unscored.add(_write(writer, stage, finished))
             done += 1
             progress(done, len(jobs), len(writer.failures))
         if jobs and len(writer.failures) == len(jobs):
-            raise RunError(_all_failed(stage.name, writer.failures))
+            raise RunError(_all_failed(stage.shown, writer.failures))
         info = {
             "stage": stage.name,
             "key": key,
@@ -167,6 +183,7 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
             "replayed": tally.replayed,
             "prompt_tokens": tally.prompt_tokens,
             "new_tokens": tally.new_tokens,
+            "backend": counted,
             "seconds": time.monotonic() - started,
         }
         writer.commit(info)
@@ -175,16 +192,29 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
 
 
 def _finished(
-    context: RunContext, stage: Stage[T, R], jobs: Sequence[Job[T]], tally: Tally
+    context: RunContext,
+    stage: Stage[T, R],
+    jobs: Sequence[Job[T]],
+    tally: Tally,
+    counted: dict[str, float],
 ) -> Iterator[Finished[T]]:
-    """Drives the jobs; the log of answers is opened only for stages that can ask."""
+    """Drives the jobs; the log of answers is opened only for stages that can ask.
+
+    At the end ``counted`` has what the backend counted meanwhile.
+    """
     spec = stage.backend
     if spec is None:
         yield from drive(jobs, _no_backend, _Nothing(), seed=0, stage=stage.name, tally=tally)
         return
 
+    before: dict[str, float] | None = None
+
     def backend() -> Backend:
-        return context.models.get(spec)
+        nonlocal before
+        opened = context.models.get(spec)
+        if before is None:  # a backend may have worked for earlier stages
+            before = dict(context.models.figures(spec))
+        return opened
 
     log = AnswerLog(context.store / _answers_name(context, stage) / "part-00000.jsonl")
     try:
@@ -196,6 +226,9 @@ def _finished(
             stage=stage.seed_name or stage.name,
             tally=tally,
         )
+        if before is not None:
+            after = context.models.figures(spec)
+            counted.update({name: value - before.get(name, 0) for name, value in after.items()})
     finally:
         log.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -11,20 +12,35 @@ from spa.contracts import Evaluator
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
-from spa.engine.models import Policy
+from spa.engine.policy import Policy
 from spa.engine.rows import EvaluationRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.engine.stages.judge import objectives_on_scale
 from spa.errors import RunError
-from spa.recipe import ComponentSpec
+from spa.recipe import AskingSpec, Recipe
 from spa.types import EvaluationItem, JsonValue, Prompt, Scored
 
-__all__ = ["evaluate_stage"]
+__all__ = ["evaluate_stage", "evaluator_names"]
+
+
+def evaluator_names(recipe: Recipe) -> list[str]:
+    """What stages and figures call the evaluators: ``pairwise``, the next one ``pairwise/2``.
+
+    The same evaluator may be there more than once, each time asking another model.
+    """
+    seen: Counter[str] = Counter()
+    names: list[str] = []
+    for section in recipe.evaluate:
+        name = section.registered.component.name
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}/{seen[name]}")
+    return names
 
 
 def evaluate_stage(
     context: RunContext,
-    section: ComponentSpec,
+    section: AskingSpec,
+    name: str,
     prompts: StageRows[Prompt],
     answers: Mapping[str, Mapping[str, Sequence[Scored]]],
     judge: Policy,
@@ -35,9 +51,11 @@ def evaluate_stage(
     Args:
         context: The run.
         section: The evaluator.
+        name: What stage and figures call it, see `evaluator_names`.
         prompts: All prompts; only held-out ones are used.
         answers: Policy name to prompt id to scored answers, the untrained policy first.
-        judge: Whose model answers what the evaluator asks, if the judge has no backend of its own.
+        judge: Whose model answers what the evaluator asks, if neither it nor the judge has a
+            backend of its own.
         reads: Keys of the stages that the answers come from.
     """
     evaluator = cast("Evaluator", create(section))
@@ -60,11 +78,12 @@ def evaluate_stage(
                 EvaluationRow(prompt_id, section.registered.qualified, record)
             ],
             reads=reads,
-            backend=context.recipe.judge.backend or judge.backend,
+            backend=section.backend or context.recipe.judge.backend or judge.backend,
             settings={
                 "objectives": [[o.name, o.definition, o.threshold] for o in objectives],
                 "models": list(answers),
             },
+            title=f"evaluate-{name}",
         ),
     )
     try:
@@ -77,7 +96,7 @@ def evaluate_stage(
     # A prompt on which the evaluator broke belongs to every denominator.
     return [
         {
-            "evaluator": section.registered.component.name,
+            "evaluator": name,
             **asdict(replace(metric, missing=metric.missing + len(done.failures))),
         }
         for metric in figures

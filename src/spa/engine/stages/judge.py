@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from spa.contracts import Judge
+from spa.contracts import Judge, Scale
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
-from spa.engine.models import Policy
+from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.combine import combine_stage, combined_scale, scale_of
+from spa.engine.stages.scores import checked, unscored
+from spa.recipe import AskingSpec, ComponentSpec
 from spa.types import Objective, Prompt, Response, Score, Scored
 
 __all__ = ["judge_stage", "objectives_on_scale", "objectives_to_judge", "scored"]
@@ -22,8 +24,8 @@ __all__ = ["judge_stage", "objectives_on_scale", "objectives_to_judge", "scored"
 
 def objectives_on_scale(context: RunContext) -> tuple[Objective, ...]:
     """The recipe's objectives with the judge's scale filled in."""
-    low, high = _judge(context).scale or (None, None)
-    return tuple(replace(o, minimum=low, maximum=high) for o in context.recipe.objectives)
+    section = context.recipe.judge
+    return _on_scale(context, combined_scale(section) if section.members else scale_of(section))
 
 
 def objectives_to_judge(context: RunContext) -> tuple[Objective, ...]:
@@ -32,7 +34,7 @@ def objectives_to_judge(context: RunContext) -> tuple[Objective, ...]:
     A threshold says how scores are compared, not how they come about; so a recipe with another
     threshold shares what was judged and refined.
     """
-    return tuple(replace(o, threshold=None) for o in objectives_on_scale(context))
+    return _without_thresholds(objectives_on_scale(context))
 
 
 def judge_stage(
@@ -42,7 +44,9 @@ def judge_stage(
     responses: StageRows[Response],
     policy: Policy,
 ) -> StageRows[JudgedRow]:
-    """Runs a judging stage.
+    """Runs a judging stage; of a judge with members, a stage for each, titled ``<name>/1`` and on.
+
+    A member's stage is the one that it would have as the judge of a recipe, so they share rows.
 
     Args:
         context: The run.
@@ -52,8 +56,30 @@ def judge_stage(
         policy: Judges if the recipe names no backend for the judge.
     """
     section = context.recipe.judge
-    judge = _judge(context)
-    objectives = objectives_to_judge(context)
+    backend = section.backend or policy.backend
+    if not section.members:
+        return _scoring_stage(context, name, section, prompts, responses, backend)
+    members = [
+        _scoring_stage(
+            context, name, member, prompts, responses, member.backend or backend, f"{name}/{number}"
+        )
+        for number, member in enumerate(section.members, start=1)
+    ]
+    return combine_stage(context, name, responses, members, objectives_to_judge(context))
+
+
+def _scoring_stage(
+    context: RunContext,
+    name: str,
+    section: AskingSpec,
+    prompts: StageRows[Prompt],
+    responses: StageRows[Response],
+    backend: ComponentSpec,
+    title: str = "",
+) -> StageRows[JudgedRow]:
+    """Has one judge score every response."""
+    judge = cast("Judge", create(section))
+    objectives = _without_thresholds(_on_scale(context, judge.scale))
 
     def jobs() -> Sequence[Job[Mapping[str, Score]]]:
         of = {prompt.id: prompt for prompt in prompts.rows}
@@ -70,14 +96,24 @@ def judge_stage(
             components=(section,),
             jobs=jobs,
             rows=lambda response_id, scores: [
-                JudgedRow(response_id, prompt_of[response_id], _checked(scores, objectives))
+                JudgedRow(response_id, prompt_of[response_id], checked(scores, objectives))
             ],
             reads=(prompts.key, responses.key),
-            backend=section.backend or policy.backend,
+            backend=backend,
             settings={"objectives": [[o.name, o.definition] for o in objectives]},
-            unscored=_unscored,
+            unscored=unscored,
+            title=title,
         ),
     )
+
+
+def _on_scale(context: RunContext, scale: Scale) -> tuple[Objective, ...]:
+    low, high = scale or (None, None)
+    return tuple(replace(o, minimum=low, maximum=high) for o in context.recipe.objectives)
+
+
+def _without_thresholds(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    return tuple(replace(o, threshold=None) for o in objectives)
 
 
 def scored(responses: Sequence[Response], judged: StageRows[JudgedRow]) -> dict[str, list[Scored]]:
@@ -88,29 +124,3 @@ def scored(responses: Sequence[Response], judged: StageRows[JudgedRow]) -> dict[
         each = Scored(response, scores.get(response.id, {}))
         of_prompt.setdefault(response.prompt_id, []).append(each)
     return of_prompt
-
-
-def _unscored(row: JudgedRow) -> str | None:
-    """Why a response lacks a score on some objective: the first reason."""
-    return next((score.reason for score in row.scores.values() if score.value is None), None)
-
-
-def _judge(context: RunContext) -> Judge:
-    section = context.recipe.judge
-    return cast("Judge", create(section))
-
-
-def _checked(scores: Mapping[str, Score], objectives: Sequence[Objective]) -> dict[str, Score]:
-    """One score an objective; what a judge left out or gave no number for is unscored."""
-    checked: dict[str, Score] = {}
-    for objective in objectives:
-        score = scores.get(objective.name)
-        if score is None:
-            checked[objective.name] = Score(None, "missing")
-        elif score.value is None:
-            checked[objective.name] = replace(score, reason=score.reason or "unscored")
-        elif not math.isfinite(score.value):
-            checked[objective.name] = Score(None, "not_finite", score.details)
-        else:
-            checked[objective.name] = replace(score, value=float(score.value))
-    return checked

@@ -1,4 +1,4 @@
-"""Has the model write one improved response to every prompt from its scored samples."""
+"""Has a model write one improved response to every prompt from its scored samples."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from spa.contracts import Refiner
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
-from spa.engine.models import Policy
+from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.engine.stages.judge import objectives_to_judge, scored
-from spa.recipe import ComponentSpec
+from spa.engine.stages.token_ids import token_ids
+from spa.recipe import AskingSpec
 from spa.types import Group, Prompt, Response
 
 __all__ = ["refine_stage"]
@@ -23,7 +24,7 @@ __all__ = ["refine_stage"]
 
 def refine_stage(
     context: RunContext,
-    section: ComponentSpec,
+    section: AskingSpec,
     prompts: StageRows[Prompt],
     samples: StageRows[Response],
     judged: StageRows[JudgedRow],
@@ -31,9 +32,12 @@ def refine_stage(
 ) -> StageRows[Response]:
     """Runs the stage ``refine`` on every prompt that has a scored sample.
 
-    A refiner that returns nothing leaves its prompt without a row, which is no failure.
+    The policy answers it if the recipe names no backend for the refiner. A refiner that returns
+    nothing leaves its prompt without a row, which is no failure.
     """
     refiner = cast("Refiner", create(section))
+    backend = section.backend or policy.backend
+    ids = token_ids(context, backend, policy)
     objectives = objectives_to_judge(context)
 
     def jobs() -> Sequence[Job[Response | None]]:
@@ -53,9 +57,11 @@ def refine_stage(
             row_type=Response,
             components=(section,),
             jobs=jobs,
-            rows=_rows,
+            rows=lambda prompt_id, response: ids.of(_rows(prompt_id, response)),
             reads=(prompts.key, samples.key, judged.key),
-            backend=policy.backend,
+            backend=backend,
+            settings=ids.settings,
+            details=ids.settings,
         ),
     )
 

@@ -11,8 +11,9 @@ from spa.contracts import Asks, Generator, chat_all
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
-from spa.engine.models import Policy
+from spa.engine.policy import Policy
 from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.token_ids import token_ids
 from spa.recipe import AnswerConfig
 from spa.types import ChatRequest, Origin, Prompt, Response
 
@@ -34,9 +35,14 @@ def stamp(
 def sample_stage(
     context: RunContext, prompts: StageRows[Prompt], policy: Policy
 ) -> StageRows[Response]:
-    """Runs the stage ``sample``: the recipe's generator on every training prompt."""
+    """Runs the stage ``sample``: the recipe's generator on every training prompt.
+
+    The policy answers it if the recipe names no backend for the generator.
+    """
     section = context.recipe.generate
     generator = cast("Generator", create(section))
+    backend = section.backend or policy.backend
+    ids = token_ids(context, backend, policy)
 
     def jobs() -> Sequence[Job[Sequence[Response]]]:
         train = [prompt for prompt in prompts.rows if prompt.split == "train"]
@@ -49,9 +55,11 @@ def sample_stage(
             row_type=Response,
             components=(section,),
             jobs=jobs,
-            rows=lambda prompt_id, responses: stamp(responses, prompt_id, "sample", "s"),
+            rows=lambda prompt_id, responses: ids.of(stamp(responses, prompt_id, "sample", "s")),
             reads=(prompts.key,),
-            backend=policy.backend,
+            backend=backend,
+            settings=ids.settings,
+            details=ids.settings,
         ),
     )
 

@@ -12,8 +12,9 @@ from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.files import disk_errors, write_json
 from spa.engine.keys import key_config, stage_key
-from spa.engine.models import Policy
+from spa.engine.policy import Policy
 from spa.engine.stages.base import SHORT_KEY, StageRows
+from spa.recipe import ComponentSpec
 from spa.types import Group, JsonValue, Objective, PreferencePair
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def train_stage(
         result = _stored(folder)
     else:
         context.tell("stage_started", "train", total=len(pairs.rows))
-        context.models.close()
+        context.models.free()
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             result = _train(context, groups, pairs, objectives, policy, folder)
@@ -154,6 +155,7 @@ def _train(
                     section.config.model_dump(mode="json", by_alias=True),
                 ),
                 run_name=_run_name(context),
+                askers=_askers(context),
                 seed=context.recipe.seed,
                 on_progress=progress,
                 should_stop=context.interrupt.asked,
@@ -166,6 +168,23 @@ def _run_name(context: RunContext) -> str:
     """What experiment trackers call the training of this round."""
     several = context.recipe.iterations > 1
     return f"{context.name}-round-{context.round}" if several else context.name
+
+
+def _askers(context: RunContext) -> dict[str, str]:
+    """What had a part in the pairs and asked another model: its place, and that model's name."""
+    return {
+        asker.path: _model_name(asker.backend)
+        for asker in context.recipe.askers
+        if asker.backend is not None and not asker.path.startswith("evaluate")
+    }
+
+
+def _model_name(backend: ComponentSpec) -> str:
+    """Of a path the last part alone, as cards are published."""
+    config = backend.config
+    named = getattr(config, "path", None) or getattr(config, "model", None) or backend.name
+    text = str(named)
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def _last_step(result: TrainResult) -> dict[str, JsonValue]:
