@@ -139,9 +139,8 @@ def _tried(model: PreTrainedModel) -> Kernel | None:
             logger.info("%s: %s", name, "; ".join([f"judges packed rows with {kernel}", *faults]))
             return kernel
         faults.append(f"{kernel} differs from the model's own log-probabilities by {worst:.2g}")
-    logger.warning(
-        "%s judges every response by itself, which is slower: %s", name, ", ".join(faults)
-    )
+    why = ", ".join(faults)
+    logger.warning("%s: judgements share nothing, which is slow: %s", name, why)
     return None
 
 
