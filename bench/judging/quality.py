@@ -67,7 +67,7 @@ def agreement(
     """
     values = [found[objective].value if objective in found else None for found in scores]
     looked_at = {place for pair in pairs for place in pair}
-    unscored = sum(values[place] is None for place in looked_at) / len(looked_at)
+    unscored = sum(values[place] is None for place in looked_at) / max(1, len(looked_at))
     texts = {text: n for n, text in enumerate(sorted({row.prompt.text for row in data.rows}))}
     prompts: list[tuple[int, int]] = []
     results: list[float] = []
@@ -99,7 +99,8 @@ def _interval(
         first, second = times[prompts[:, 0]], times[prompts[:, 1]]
         weights = np.where(same, first, first * second)
         total = weights.sum()
-        return float((weights * right).sum() / total) if total else float("nan")
+        # Prompts among which nothing is compared say nothing.
+        return float((weights * right).sum() / total) if total else 0.5
 
     found = stats.bootstrap(
         (drawn_from,),

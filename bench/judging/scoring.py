@@ -47,10 +47,12 @@ def judge(
     """
     component = ConstitutionJudge(settings)
     found: list[Mapping[str, Score]] = [{} for _ in rows]
-    jobs = [
-        Job(str(place), lambda row=row: component.score(row.prompt, row.response, row.objectives))
-        for place, row in enumerate(rows)
-    ]
+
+    def job(place: int, row: Asked) -> Job[Mapping[str, Score]]:
+        asks = component.score
+        return Job(str(place), lambda: asks(row.prompt, row.response, row.objectives))
+
+    jobs = [job(place, row) for place, row in enumerate(rows)]
     for finished in drive(jobs, lambda: backend, _Forgetful(), seed=0, stage="judge"):
         if finished.value is not None:
             found[int(finished.job.id)] = finished.value
