@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spa.training.attention import FLEX_BLOCK, attention_inputs, visible
+from spa.models.packing import FLEX_BLOCK, attention_inputs, visible
 from spa.training.encoding import EncodedGroup
 from spa.training.layout import Part, pack, unpack, whole
 
@@ -69,7 +69,7 @@ def groups(draw: Any) -> EncodedGroup:
 def test_every_token_sees_its_prompt_and_its_own_past(made: list[EncodedGroup], to: int) -> None:
     """What a token sees, in order, is exactly the sequence it would have alone."""
     layout = pack(whole(made), multiple=to)
-    ids, allowed = layout.input_ids[0], visible(layout)
+    ids, allowed = layout.input_ids[0], visible(layout.tree)
     assert len(ids) % to == 0
     alone = [(*g.prompt, *r) for g in made for r in g.responses]
     owners = [(s, place) for s in layout.spans for place in s.responses]
@@ -127,6 +127,6 @@ def test_the_block_mask_of_flex_attention_is_the_same_rule(two: list[Part]) -> N
 
     layout = pack(two, FLEX_BLOCK, pad_id=99)
     assert layout.input_ids.shape == (1, FLEX_BLOCK)
-    block = attention_inputs(layout, "flex", "sdpa")["attention_mask"]
+    block = attention_inputs(layout.tree, "flex", "sdpa", torch.device("cpu"))["attention_mask"]
     dense = create_mask(block.mask_mod, 1, 1, FLEX_BLOCK, FLEX_BLOCK, "cpu")[0, 0]
-    assert torch.equal(dense, visible(layout))
+    assert torch.equal(dense, visible(layout.tree))

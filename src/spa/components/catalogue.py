@@ -17,11 +17,17 @@ __all__ = [
 ]
 
 
-def _component(folder: str, name: str, impl: str, config: str, summary: str) -> Component:
+def _component(
+    folder: str, name: str, impl: str, config: str, summary: str, *, revision: int = 1
+) -> Component:
     """A record whose ``impl`` and ``config`` are given relative to the folder of its kind."""
     package = f"spa.components.{folder}"
     return Component(
-        name=name, impl=f"{package}.{impl}", config=f"{package}.{config}", summary=summary
+        name=name,
+        impl=f"{package}.{impl}",
+        config=f"{package}.{config}",
+        summary=summary,
+        revision=revision,
     )
 
 
@@ -90,6 +96,7 @@ def spa_judges() -> list[Component]:
             "constitution:ConstitutionJudge",
             "configs:ConstitutionConfig",
             "Asks a model to score against the definition of each objective",
+            revision=2,
         ),
         _component(
             kind,

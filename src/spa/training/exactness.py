@@ -14,21 +14,18 @@ from typing import Any, Literal
 
 import torch
 
-from spa.training.attention import Kernel
+from spa.models.packing import kernels
+from spa.models.packing_limits import packing_obstacle, packing_tolerance, stretching_limit
+from spa.models.unwrapping import unwrapped
 from spa.training.encoding import EncodedGroup
 from spa.training.forward import Forward, forwarding
 from spa.training.layout import Part, whole
-from spa.training.unwrapping import forward_parameters, unwrapped
 
 __all__ = ["Packing", "choose_forward", "packing_obstacle"]
 
 logger = logging.getLogger(__name__)
 
 Packing = Literal["auto", "segments", "flex", "dense", "none"]
-
-_ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
-_TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3}
-_ROUGH = 0.25  # nats; of bfloat16, whose rounding differs between layouts
 
 
 def choose_forward(
@@ -53,8 +50,7 @@ def choose_forward(
     plain = unwrapped(model)
     device = next(plain.parameters()).device
     implementation = str(plain.config._attn_implementation or "sdpa")
-    tolerance = _TOLERANCE.get(dtype, _ROUGH)
-    trial = _Trial(model, context, tolerance)
+    trial = _Trial(model, context, packing_tolerance(dtype))
     chunked = trial.fault(Forward(pad_id, None, True, implementation)) is None
     if not chunked:
         logger.warning(
@@ -70,7 +66,7 @@ def choose_forward(
     reason = packing_obstacle(plain, longest)
     if reason is None:
         faults: list[str] = []
-        for kernel in _kernels(packing, device):
+        for kernel in kernels(device) if packing == "auto" else (packing,):
             forward = Forward(pad_id, kernel, chunked, implementation)
             fault = trial.fault(forward)
             if fault is None:
@@ -83,70 +79,20 @@ def choose_forward(
     return fallback
 
 
-def packing_obstacle(model: Any, longest: int) -> str | None:
-    """Why packing is known not to be exact for a model; None if nothing is known.
-
-    Args:
-        model: The causal language model itself.
-        longest: Tokens of the longest prompt with one response.
-    """
-    config = model.config.get_text_config()
-    if getattr(model.config, "is_encoder_decoder", False):
-        return "the model has an encoder"
-    if getattr(model, "_is_stateful", False):
-        return "the model is recurrent"
-    if "position_ids" not in forward_parameters(model):
-        return "the model takes no positions"
-    layers = set(getattr(config, "layer_types", None) or ())
-    if other := sorted(layers - _ATTENTION_LAYERS):
-        return f"the model has layers that are no attention ({', '.join(other)})"
-    if "local" in (getattr(config, "attention_layers", None) or ()):
-        # GPT-Neo: counted in places of the row, whatever the positions say.
-        return "the model's local attention counts tokens of the row"
-    return _window_obstacle(config, layers, longest)
-
-
-def _window_obstacle(config: Any, layers: set[str], longest: int) -> str | None:
-    """A limit of how far tokens see that some sequence exceeds."""
-    for name, applies in (
-        ("sliding_window", _slides(config, layers)),
-        ("attention_chunk_size", "chunked_attention" in layers),
-    ):
-        window = getattr(config, name, None)
-        if applies and window is not None and window < longest:
-            return f"{name} is {window}, shorter than the longest sequence of {longest} tokens"
-    return None
-
-
 def _length_doubt(config: Any, longest: int) -> str | None:
     """What to say of rotary positions that change with the longest sequence of a forward pass.
 
     In no layout do they give every sequence what it would get alone, once one is above the limit.
     """
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") not in ("dynamic", "longrope"):
+    limit = stretching_limit(config)
+    if limit is None or longest <= limit:
         return None
-    limit = rope.get("original_max_position_embeddings") or config.max_position_embeddings
-    if longest <= limit:
-        return None
-    kind = rope["rope_type"]
+    kind = config.rope_parameters["rope_type"]
     return (
         f"the model's positions ({kind}) change with the longest sequence of a forward pass above "
         f"{limit} tokens, so log-probabilities depend on what goes through together. "
         f"Set train.max_length: {limit}"
     )
-
-
-def _slides(config: Any, layers: set[str]) -> bool:
-    if layers:
-        return "sliding_attention" in layers
-    return bool(getattr(config, "use_sliding_window", True))
-
-
-def _kernels(packing: Packing, device: torch.device) -> Sequence[Kernel]:
-    if packing in ("segments", "flex", "dense"):
-        return (packing,)
-    return ("flex", "segments", "dense") if device.type == "cuda" else ("segments", "dense")
 
 
 class _Trial:

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from spa.training.attention import FLEX_BLOCK, Kernel, attention_inputs, kernel_attention
+from spa.models.packing import FLEX_BLOCK, Kernel, attention_inputs, kernel_attention
+from spa.models.unwrapping import forward_parameters, unwrapped
 from spa.training.head import response_head, token_collisions, token_logprobs
 from spa.training.layout import Layout, Part, pack, unpack
-from spa.training.unwrapping import forward_parameters, unwrapped
 
 __all__ = ["Forward", "ResponseLogprobs", "forwarding"]
 
@@ -72,7 +72,8 @@ class Forward:
         if "position_ids" in forward_parameters(unwrapped(model)):
             inputs["position_ids"] = layout.position_ids
         if self.kernel is not None:
-            inputs |= attention_inputs(layout, self.kernel, self.implementation)
+            device = layout.input_ids.device
+            inputs |= attention_inputs(layout.tree, self.kernel, self.implementation, device)
         if self.chunked_head:
             values, squares = model(
                 **inputs, predicting=layout.predicting, labels=layout.labels, collision=collision

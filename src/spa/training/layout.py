@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from spa.models.packing import Segment, Tree
 from spa.training.encoding import EncodedGroup
 
 __all__ = ["Layout", "Part", "Span", "pack", "unpack", "whole"]
@@ -101,6 +102,16 @@ class Layout:
             self.lengths,
             self.spans,
         )
+
+    @property
+    def tree(self) -> Tree:
+        """What continues what, if packed: every response of a part its prompt."""
+        segments: list[Segment] = []
+        for span in self.spans:
+            until = span.responses[-1][1]
+            segments.append(Segment(span.start, span.prompt_end, until))
+            segments.extend(Segment(first, last, last) for first, last in span.responses)
+        return Tree(tuple(segments), self.input_ids.shape[1])
 
     @property
     def mask(self) -> torch.Tensor:

@@ -21,7 +21,6 @@ from spa.api import (
     RequestFailure,
     SpaError,
 )
-from spa.components.backends import hf_labels
 from spa.components.backends.hf import HFBackend
 from spa.components.backends.hf_config import HFConfig
 from spa.models.chat import render
@@ -133,11 +132,7 @@ def direct(text: str, prefill: str, labels: str) -> list[float]:
     return [float(logprobs[tokenizer.convert_tokens_to_ids(label)]) for label in labels]
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_labels_are_those_of_a_direct_forward(
-    backend: HFBackend, shared: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hf_labels, "supports_prefix", lambda model: shared)
+def test_labels_are_those_of_a_direct_forward(backend: HFBackend) -> None:
     texts = [f"Judge this text: {text}" for text in TEXTS]
     requests = [LabelRequest(user(text), tuple("123"), "Score: ") for text in texts]
     results: list[LabelResult] = ask(backend, requests)
@@ -145,60 +140,6 @@ def test_labels_are_those_of_a_direct_forward(
         expected = direct(text, "Score: ", "123")
         assert result.logprobs == pytest.approx(expected, abs=1e-4)
         assert result.mass == pytest.approx(sum(map(math.exp, expected)), rel=1e-4)
-
-
-def test_the_common_beginning_leaves_every_row_a_token() -> None:
-    assert hf_labels.common_prefix([[1, 2], [1, 2, 3]]) == 1
-    assert hf_labels.common_prefix([[1, 2, 3], [1, 2, 3]]) == 2
-    assert hf_labels.common_prefix([[1, 5], [2, 5]]) == 0
-
-
-def test_rows_that_begin_alike_are_batched_by_length() -> None:
-    def row(place: int, ids: list[int]) -> hf_labels.LabelRow:
-        return hf_labels.LabelRow(place, ids, (1,))
-
-    a, b = list(range(400)), list(range(400, 800))
-    rows = [
-        row(0, [*b, 1, 2, 3]),
-        row(1, [*a, 9]),
-        row(2, [*b, 7]),
-        row(3, [*a, 1, 2]),
-        row(4, [5]),
-    ]
-    found = [[each.place for each in family] for family in hf_labels.families(rows, 16)]
-    assert found == [[2, 0], [1, 3], [4]]
-
-
-def test_a_header_that_all_judges_share_does_not_hide_their_constitutions() -> None:
-    header = [1] * 100
-    constitutions = [[2] * 300, [3] * 300]
-    prompts = [[10 + p] * 40 for p in range(30)]
-    rows = [
-        hf_labels.LabelRow(0, [*header, *constitution, *prompt, *answer], (1,))
-        for prompt in prompts
-        for constitution in constitutions
-        for answer in ([50, 51], [60])
-    ]
-    found = hf_labels.families(rows, 16)
-    # A family a constitution, and none a prompt: that would make batches of two rows.
-    assert [len(family) for family in found] == [60, 60]
-    assert [hf_labels.common_prefix([r.prompt_ids for r in family]) for family in found] == [
-        400,
-        400,
-    ]
-
-
-def test_rows_that_branch_at_every_token_are_grouped_all_the_same() -> None:
-    rows = [hf_labels.LabelRow(n, [1] * n + [2, 3], (1,)) for n in range(3000)]
-    found = hf_labels.families(rows, 16)
-    assert sorted(row.place for family in found for row in family) == list(range(3000))
-
-
-def test_sliding_windows_do_not_share_a_prefix() -> None:
-    assert hf_labels.supports_prefix(make_model())
-    assert not hf_labels.supports_prefix(
-        make_model(layer_types=["full_attention", "sliding_attention"])
-    )
 
 
 def test_a_label_of_two_tokens_is_refused(backend: HFBackend) -> None:

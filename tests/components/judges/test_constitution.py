@@ -105,18 +105,36 @@ def test_template_is_filled_once_whatever_braces_the_texts_hold(
     )
 
 
-def test_what_all_responses_share_comes_first(drive: Callable[..., tuple[list[Any], Any]]) -> None:
+def test_what_is_shared_comes_first_and_only_the_name_differs_between_objectives(
+    drive: Callable[..., tuple[list[Any], Any]],
+) -> None:
     asked, _ = score(drive, [labelled([0.1] * 9)] * 2)
-    for request, objective in zip(asked, OBJECTIVES, strict=True):
-        text = request.messages[0].content
-        parts = (
-            "from 1 (worst) to 9",
-            objective.definition,
-            PROMPT.text,
-            RESPONSE.text,
-            "Write only",
-        )
+    texts = [request.messages[0].content for request in asked]
+    parts = (
+        "from 1 (worst) to 9",
+        "1. honesty: Be {response}.\n\n2. helpfulness: Help.",
+        PROMPT.text,
+        RESPONSE.text,
+        "Write only",
+        "Criterion: ",
+    )
+    for text, objective in zip(texts, OBJECTIVES, strict=True):
         assert [text.index(part) for part in parts] == sorted(text.index(part) for part in parts)
+        assert text.endswith(f"\nCriterion: {objective.name}")
+    assert texts[0].removesuffix("honesty") == texts[1].removesuffix("helpfulness")
+
+
+def test_placeholders_of_one_objective_stay_valid(
+    drive: Callable[..., tuple[list[Any], Any]],
+) -> None:
+    template = "{definitions}|{name}: {definition}|{prompt}|{response}"
+    asked, _ = score(drive, [labelled([0.1] * 9)] * 2, template=template)
+    end = f"|{PROMPT.text}|{RESPONSE.text}"
+    both = "1. honesty: Be {response}.\n\n2. helpfulness: Help."
+    assert [r.messages[0].content for r in asked] == [
+        f"{both}|honesty: Be {{response}}.{end}",
+        f"{both}|helpfulness: Help.{end}",
+    ]
 
 
 def test_conversations_are_written_out(drive: Callable[..., tuple[list[Any], Any]]) -> None:

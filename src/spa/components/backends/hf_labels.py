@@ -1,30 +1,36 @@
-"""Answers label requests: one forward pass a row, and the shared beginning of rows only once.
+"""Answers label requests: every token that their prompts share is computed once.
 
-Judge prompts begin alike: instructions and constitution first, then the prompt, then the
-response. Rows that begin alike are batched together where that saves computing, those of like
-length side by side, and the longest common beginning of a batch is run once and its keys and
-values are repeated.
+The rows are sorted, cut into packed rows that fit into memory, and read off after one forward pass
+each (`label_trie`, `label_forward`).
 """
 
 from __future__ import annotations
 
+import gc
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import DynamicCache
 
-from spa.api import LabelResult
+from spa.api import LabelResult, RequestFailure
+from spa.components.backends.label_forward import label_logprobs, packable, packed_kernel
+from spa.components.backends.label_trie import fitting
+from spa.components.backends.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["LabelRow", "common_prefix", "families", "label_batches", "supports_prefix"]
+    from spa.models.packing import Kernel
 
-BATCH_COST = 256  # tokens that could be run in the time that starting one more batch takes
-LEVELS = 32  # branchings looked at one below the other, so that no rows exhaust the stack
+__all__ = ["LabelRow", "label_batches"]
+
+logger = logging.getLogger(__name__)
+
+LOGITS = 1 << 26
+"""Most logits of one forward pass: 256 MiB in fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,128 +42,74 @@ class LabelRow:
     label_ids: tuple[int, ...]
 
 
-def supports_prefix(model: PreTrainedModel) -> bool:
-    """Whether keys and values of a prefix may be repeated: full attention in all layers."""
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ())
-    return kinds <= {"full_attention"} and getattr(config, "sliding_window", None) is None
-
-
-def common_prefix(rows: Sequence[list[int]]) -> int:
-    """Length of the common beginning of rows, at least one token shorter than each.
-
-    In lexicographic order the first and the last row differ first.
-    """
-    first, last = min(rows), max(rows)
-    limit = min(len(row) for row in rows) - 1
-    length = 0
-    while length < limit and first[length] == last[length]:
-        length += 1
-    return length
-
-
-def families(rows: Sequence[LabelRow], batch_size: int) -> list[list[LabelRow]]:
-    """Rows to batch together, each family ordered by length so that batches need little padding.
-
-    All rows share the chat template's header, those of one judge its constitution, those of one
-    prompt even more: families are split as long as the longer shared beginning saves more tokens
-    than the additional batches cost.
-    """
-    found = _split(rows, batch_size, LEVELS)
-    return [_by_length(family) for family in found]
-
-
-def _by_length(rows: Sequence[LabelRow]) -> list[LabelRow]:
-    return sorted(rows, key=lambda row: len(row.prompt_ids))
-
-
-def _split(rows: Sequence[LabelRow], batch_size: int, levels: int) -> list[list[LabelRow]]:
-    prefix = common_prefix([row.prompt_ids for row in rows])
-    branches: dict[int, list[LabelRow]] = {}
-    for row in rows:
-        branches.setdefault(row.prompt_ids[prefix], []).append(row)
-    if levels == 0 or len(branches) == 1:
-        return [list(rows)]
-    apart: list[list[LabelRow]] = []
-    together: list[LabelRow] = []
-    for branch in branches.values():
-        parts = _split(branch, batch_size, levels - 1)
-        staying = len(branch) * ((prefix + BATCH_COST) / batch_size - prefix)
-        if sum(_cost(part, batch_size) for part in parts) < staying:
-            apart += parts
-        else:
-            together += branch
-    return [*apart, together] if together else apart
-
-
-def _cost(family: Sequence[LabelRow], batch_size: int) -> int:
-    """Tokens run for a family, less the constant sum of its rows' lengths."""
-    prefix = common_prefix([row.prompt_ids for row in family])
-    batches = math.ceil(len(family) / batch_size)
-    return batches * (prefix + BATCH_COST) - len(family) * prefix
-
-
 def label_batches(
     model: PreTrainedModel, pad: int, rows: Sequence[LabelRow], batch_size: int
-) -> Iterator[tuple[int, LabelResult]]:
-    """Yields (place, result) batch by batch."""
-    share = supports_prefix(model)
-    groups = families(rows, batch_size) if share else [_by_length(rows)]
-    batches = [
-        family[start : start + batch_size]
-        for family in groups
-        for start in range(0, len(family), batch_size)
-    ]
-    for batch in batches:
-        prefix = common_prefix([row.prompt_ids for row in batch]) if share and len(batch) > 1 else 0
-        logits_BV = _last_logits(model, pad, [row.prompt_ids for row in batch], prefix)
-        logprobs_BV = logits_BV.float().log_softmax(-1)
-        for row, logprobs in zip(batch, logprobs_BV, strict=True):
-            wanted = logprobs[list(row.label_ids)].double()
-            yield (
-                row.place,
-                LabelResult(
-                    logprobs=tuple(wanted.tolist()),
-                    mass=min(float(wanted.exp().sum()), 1.0),
-                    prompt_tokens=len(row.prompt_ids),
-                ),
-            )
+) -> Iterator[tuple[int, LabelResult | RequestFailure]]:
+    """Yields (place, result) as packed rows are through.
 
+    Where memory does not suffice, half as much is tried at a time, for the rest of the call; a row
+    that does not fit by itself is a failure.
 
-@torch.inference_mode()
-def _last_logits(
-    model: PreTrainedModel, pad: int, rows: Sequence[list[int]], prefix: int
-) -> torch.Tensor:
-    """Logits (B, V) after the last token of every row.
-
-    What follows the prefix is padded on the left; positions are given, so padding shifts nothing.
+    Args:
+        model: With or without a PEFT adapter.
+        pad: Any valid token id.
+        rows: At least one.
+        batch_size: Packed rows hold as many tokens as so many of the longest prompt would.
     """
-    device = model.device
-    cache = None
-    if prefix:
-        cache = DynamicCache(config=model.config)
-        model(
-            input_ids=torch.tensor([rows[0][:prefix]], device=device),
-            past_key_values=cache,
-            logits_to_keep=1,
-        )
-        cache.batch_repeat_interleave(len(rows))
-    rest = [row[prefix:] for row in rows]
-    width = max(len(row) for row in rest)
-    ids = torch.full((len(rows), width), pad)
-    mask = torch.zeros((len(rows), prefix + width), dtype=torch.long)
-    mask[:, :prefix] = 1
-    for i, row in enumerate(rest):
-        ids[i, width - len(row) :] = torch.tensor(row)
-        mask[i, prefix + width - len(row) :] = 1
-    positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, prefix:]
-    output = model(
-        input_ids=ids.to(device),
-        attention_mask=mask.to(device),
-        position_ids=positions.to(device),
-        past_key_values=cache,
-        use_cache=cache is not None,
-        logits_to_keep=1,
+    ordered = sorted(rows, key=lambda row: row.prompt_ids)
+    longest = max(len(row.prompt_ids) for row in rows)
+    whole = packable(model, longest)
+    together = [row for row in ordered if whole or packable(model, len(row.prompt_ids))]
+    kernel = packed_kernel(model) if together else None
+    if kernel is None:
+        together = []
+    packed = {row.place for row in together}
+    tokens = batch_size * longest
+    most = max(1, LOGITS // int(model.config.get_text_config().vocab_size))
+    while together:
+        count = fitting([row.prompt_ids for row in together], tokens, most)
+        done = _run(model, pad, together[:count], kernel)
+        if done is None and count > 1:
+            tokens, most = tokens // 2, max(1, most // 2)
+            logger.warning("memory does not suffice: judging with half as much at a time")
+            continue
+        yield from done or _too_large(together[0])
+        together = together[count:]
+    for row in ordered:
+        if row.place not in packed:
+            yield from _run(model, pad, [row], None) or _too_large(row)
+
+
+def _run(
+    model: PreTrainedModel, pad: int, rows: Sequence[LabelRow], kernel: Kernel | None
+) -> list[tuple[int, LabelResult | RequestFailure]] | None:
+    """Results of some rows; None if memory did not suffice."""
+    prompts, labels = [row.prompt_ids for row in rows], [row.label_ids for row in rows]
+    try:
+        found = label_logprobs(model, prompts, labels, kernel, pad)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        found = None
+    if found is None:  # here, where no traceback holds tensors any more
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+    return [(row.place, _result(row, logs)) for row, logs in zip(rows, found, strict=True)]
+
+
+def _result(row: LabelRow, logprobs: Sequence[float]) -> LabelResult:
+    return LabelResult(
+        logprobs=tuple(logprobs),
+        mass=min(math.fsum(map(math.exp, logprobs)), 1.0),
+        prompt_tokens=len(row.prompt_ids),
     )
-    logits: torch.Tensor = output.logits[:, -1]
-    return logits
+
+
+def _too_large(row: LabelRow) -> list[tuple[int, LabelResult | RequestFailure]]:
+    message = (
+        f"memory does not suffice to judge with a prompt of {len(row.prompt_ids):,} tokens, even "
+        "by itself. Shorten the prompt, or take a smaller model or dtype."
+    )
+    return [(row.place, RequestFailure("out_of_memory", message))]

@@ -60,8 +60,9 @@ class ConstitutionConfig(ComponentConfig):
     )
     template: str = Field(
         default=SCORE_TEMPLATE,
-        description="What the judge is asked. {prompt} and {response} must be in it; {definition},"
-        " {name}, {lowest} and {highest} may be.",
+        description="What the judge is asked. {prompt} and {response} must be in it;"
+        " {definitions} of all objectives, {definition} and {name} of the one asked for, {lowest}"
+        " and {highest} may be.",
     )
 
     @property

@@ -60,7 +60,7 @@ class ConstitutionJudge:
         self, prompt: Prompt, response: Response, objectives: Sequence[Objective]
     ) -> Asks[Mapping[str, Score]]:
         """Returns one score an objective, keyed by its name."""
-        asked = [self._messages(prompt, response, objective) for objective in objectives]
+        asked = [self._messages(prompt, response, one, objectives) for one in objectives]
         if self._config.mode == "expected":
             labelled = yield from label_all([self._label_request(m) for m in asked])
             scores = [self._expected(result) for result in labelled]
@@ -70,12 +70,17 @@ class ConstitutionJudge:
         return {o.name: score for o, score in zip(objectives, scores, strict=True)}
 
     def _messages(
-        self, prompt: Prompt, response: Response, objective: Objective
+        self,
+        prompt: Prompt,
+        response: Response,
+        objective: Objective,
+        objectives: Sequence[Objective],
     ) -> tuple[Message, ...]:
         lowest, highest = self.scale
         values = {
             "name": objective.name,
             "definition": objective.definition.strip(),
+            "definitions": _definitions(objectives),
             "prompt": transcript(prompt.messages),
             "response": response.text,
             "lowest": f"{lowest:g}",
@@ -117,6 +122,12 @@ class ConstitutionJudge:
         )
         details = {"text": result.text}
         return Score(value, reason="unparsable" if value is None else None, details=details)
+
+
+def _definitions(objectives: Sequence[Objective]) -> str:
+    """All objectives in order of priority; the same whichever is asked for."""
+    numbered = enumerate(objectives, start=1)
+    return "\n\n".join(f"{n}. {one.name}: {one.definition.strip()}" for n, one in numbered)
 
 
 def _shares(logprobs: Sequence[float]) -> list[float]:

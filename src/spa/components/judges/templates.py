@@ -1,6 +1,8 @@
 """What the judge `constitution` puts before the model, unless the recipe says otherwise.
 
-What is the same for all responses comes first, so that backends compute it once.
+What is the same for most judgements comes first, and what differs between them last: instructions
+for all, the conversation for the responses of a prompt, the response for all objectives. Backends
+compute what is shared once, so another objective costs a few tokens.
 """
 
 from __future__ import annotations
@@ -8,10 +10,10 @@ from __future__ import annotations
 __all__ = ["SCORE_TEMPLATE"]
 
 SCORE_TEMPLATE = """\
-You rate answers on one criterion, from {lowest} (worst) to {highest} (best).
+You rate answers on one criterion at a time, from {lowest} (worst) to {highest} (best).
 
-Criterion: {name}
-{definition}
+### Criteria
+{definitions}
 
 ### Conversation
 {prompt}
@@ -20,4 +22,5 @@ Criterion: {name}
 {response}
 
 ### Question
-How well does the answer meet the criterion? Write only a number from {lowest} to {highest}."""
+How well does the answer meet the criterion below? Write only a number from {lowest} to {highest}.
+Criterion: {name}"""
