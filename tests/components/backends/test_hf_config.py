@@ -36,6 +36,6 @@ def test_a_package_path_cannot_lead_out_of_the_package(tmp_path: Path) -> None:
 
 def test_paths_and_batch_sizes_are_not_in_the_key() -> None:
     plain = key_config(HFConfig(path="a"))
-    assert plain == {"dtype": "auto", "trust_remote_code": False}
+    assert plain == {"dtype": "auto", "trust_remote_code": False, "chat_template_kwargs": {}}
     changed = HFConfig(path="b", adapter="c", batch_size=2, label_batch_size=2, device="cpu")
     assert key_config(changed) == plain

@@ -30,6 +30,18 @@ class RowSampler(LogitsProcessor):
         self.top_p = torch.tensor(top_p, dtype=torch.float64)
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
+    def join(self, other: RowSampler) -> None:
+        """Takes in another sampler's rows after its own."""
+        self.temperatures = torch.cat([self.temperatures, other.temperatures])
+        self.top_p = torch.cat([self.top_p, other.top_p])
+        self.generators += other.generators
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Goes on with these rows alone, in this order."""
+        self.temperatures = self.temperatures[list(places)]
+        self.top_p = self.top_p[list(places)]
+        self.generators = [self.generators[place] for place in places]
+
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Takes scores (B, V) and returns 0 for the sampled token of a row, -inf elsewhere."""
         del input_ids
