@@ -7,7 +7,7 @@ import torch
 from tiny_architectures import ARCHITECTURES, make_architecture
 from transformers import GenerationConfig
 
-from spa.api import ChatRequest, Message, RequestFailure
+from spa.api import ChatRequest, Message
 from spa.components.backends.hf_chat import (
     ChatRow,
     Ended,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spa.api import Asks, ChatRequest, Group, Message, Objective, Response, Scored, chat
-from spa.components.refiners.configs import SelfRefineConfig
 from spa.components.reasoning import reasoning_details
+from spa.components.refiners.configs import SelfRefineConfig
 from spa.components.text import fill, transcript
 
 __all__ = ["SelfRefiner"]
