@@ -17,11 +17,17 @@ __all__ = [
 ]
 
 
-def _component(folder: str, name: str, impl: str, config: str, summary: str) -> Component:
+def _component(
+    folder: str, name: str, impl: str, config: str, summary: str, revision: int = 1
+) -> Component:
     """A record whose ``impl`` and ``config`` are given relative to the folder of its kind."""
     package = f"spa.components.{folder}"
     return Component(
-        name=name, impl=f"{package}.{impl}", config=f"{package}.{config}", summary=summary
+        name=name,
+        impl=f"{package}.{impl}",
+        config=f"{package}.{config}",
+        summary=summary,
+        revision=revision,
     )
 
 
@@ -35,6 +41,7 @@ def spa_backends() -> list[Component]:
             "hf:HFBackend",
             "hf_config:HFConfig",
             "Runs a Hugging Face model in this process, on a CPU or one accelerator",
+            revision=2,
         )
     ]
 
