@@ -23,7 +23,7 @@ from spa.components.backends.prefill import PromptIds, Runner
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["ChatRow", "Ended", "Room", "generate_in_slots", "generate_in_batches"]
+__all__ = ["ChatRow", "Ended", "Room", "generate_in_batches", "generate_in_slots"]
 
 logger = logging.getLogger(__name__)
 

@@ -137,10 +137,7 @@ class Runner:
         return logits
 
     def closed(self, allowed: torch.Tensor) -> torch.Tensor:
-        """What to add to attention scores: 0 where something may be seen, else very little.
-
-        Not minus infinity: padding sees nothing, and its values must stay numbers.
-        """
+        """What to add to attention scores: 0 where something may be seen, else the lowest number."""
         lowest = torch.finfo(self.dtype).min
         none = torch.zeros((), dtype=self.dtype, device=allowed.device)
         return torch.where(allowed, none, lowest)
@@ -170,7 +167,8 @@ class Runner:
         positions = (held.long().cumsum(-1) - 1).clamp_min(0)[:, shared:]
         place = torch.arange(width)
         causal = place[None, :] <= place[shared:, None]
-        mask = self.closed((held[:, None, None, :] & causal).to(self.device))
+        itself = place[None, :] == place[shared:, None]  # so that padding sees something, too
+        mask = self.closed((held[:, None, None, :] & causal | itself).to(self.device))
         logits = self(ids.to(self.device), positions.to(self.device), mask, cache)
         return logits, held.to(self.device), cache
 
