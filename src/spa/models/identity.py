@@ -13,8 +13,21 @@ from spa.models.loading import LFS_HINT, pick_dtype
 from spa.models.location import is_hub_name, local_path
 from spa.models.spec import ModelSpec
 
-__all__ = ["fingerprint", "folder_fingerprint", "model_type", "parameter_count"]
+__all__ = [
+    "checkpoint_dtype",
+    "fingerprint",
+    "folder_fingerprint",
+    "model_type",
+    "parameter_count",
+    "tokenizer_fingerprint",
+]
 
+_TOKENIZER_FILES = frozenset(
+    {
+        "added_tokens.json", "chat_template.json", "merges.txt", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt",
+    }
+)  # fmt: skip
 _SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".model", ".txt", ".py"})
 
 
@@ -83,11 +96,56 @@ def model_type(spec: ModelSpec) -> str | None:
     Raises:
         SpaError: If the model's files cannot be found.
     """
+    return _configured(spec, "model_type")
+
+
+def checkpoint_dtype(spec: ModelSpec) -> str | None:
+    """The number format that ``config.json`` names, for example ``"bfloat16"``; None if nothing.
+
+    Raises:
+        SpaError: If the model's files cannot be found.
+    """
+    return _configured(spec, "dtype") or _configured(spec, "torch_dtype")
+
+
+def tokenizer_fingerprint(spec: ModelSpec) -> str:
+    """Hash over what turns conversations into token ids: tokenizer and chat template alone.
+
+    Models with the same one exchange token ids. A folder's files count, whatever its weights are;
+    a model of the hub is the same as another only in the same commit.
+
+    Raises:
+        SpaError: If the model's files cannot be found.
+    """
+    if is_hub_name(spec.path):
+        return hashlib.sha256(_hub_commit(spec.path).encode()).hexdigest()
+    folder = local_path(spec.path)
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and _of_tokenizer(f, folder))
+    if not files:
+        raise SpaError(f"{folder} holds no tokenizer files.")
+    try:
+        lines = "\n".join(f"{file.relative_to(folder)} {file_sha256(file)}" for file in files)
+    except OSError as error:
+        raise SpaError(_unreadable(error, folder)) from error
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _of_tokenizer(file: Path, folder: Path) -> bool:
+    beside = file.parent == folder
+    further = file.parent.name == "additional_chat_templates" and file.suffix == ".jinja"
+    return further or (
+        beside
+        and (file.name in _TOKENIZER_FILES or file.suffix in {".jinja", ".model", ".tiktoken"})
+    )
+
+
+def _configured(spec: ModelSpec, key: str) -> str | None:
+    """A text in ``config.json``; None if there is none."""
     file = (
         _hub_config(spec.path) if is_hub_name(spec.path) else local_path(spec.path) / "config.json"
     )
     try:
-        named = json.loads(Path(file).read_text(encoding="utf-8")).get("model_type")
+        named = json.loads(Path(file).read_text(encoding="utf-8")).get(key)
     except (OSError, ValueError, AttributeError):  # loading the model says more
         return None
     return named if isinstance(named, str) else None

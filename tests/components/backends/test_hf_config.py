@@ -36,6 +36,11 @@ def test_a_package_path_cannot_lead_out_of_the_package(tmp_path: Path) -> None:
 
 def test_paths_and_batch_sizes_are_not_in_the_key() -> None:
     plain = key_config(HFConfig(path="a"))
-    assert plain == {"dtype": "auto", "trust_remote_code": False}
-    changed = HFConfig(path="b", adapter="c", batch_size=2, label_batch_size=2, device="cpu")
+    assert plain == {"dtype": "auto", "trust_remote_code": False, "chat_template_kwargs": {}}
+    changed = HFConfig(path="b", adapter="c", batch_size=2, batch_tokens=9, label_batch_size=2)
     assert key_config(changed) == plain
+
+
+def test_template_variables_are_in_the_key() -> None:
+    config = HFConfig(path="a", chat_template_kwargs={"enable_thinking": False})
+    assert key_config(config)["chat_template_kwargs"] == {"enable_thinking": False}

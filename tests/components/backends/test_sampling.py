@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from spa.components.backends import sampling
 from spa.components.backends.sampling import RowSampler, keep_nucleus
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -30.0])
@@ -60,3 +61,35 @@ def test_scores_leave_only_the_sampled_token() -> None:
     scores = sampler(torch.zeros(2, 1, dtype=torch.long), LOGITS.expand(2, -1))
     assert (scores == 0).sum(-1).tolist() == [1, 1]
     assert torch.isneginf(scores).sum(-1).tolist() == [4, 4]
+
+
+def test_a_nucleus_is_the_same_among_the_likeliest_and_among_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    probabilities = (3 * torch.randn(5, 400, generator=generator)).softmax(-1)
+    top_p = torch.tensor([0.1, 0.5, 0.9, 0.99, 0.9999], dtype=torch.float64)
+    among_all = keep_nucleus(probabilities, top_p)
+    for likely in (1, 20, 390):
+        monkeypatch.setattr(sampling, "LIKELY", likely)
+        assert torch.equal(keep_nucleus(probabilities, top_p), among_all)
+
+
+def test_rows_with_and_without_a_nucleus_stand_side_by_side() -> None:
+    sampler = RowSampler([1.0] * DRAWS, [1e-6, 1.0] * (DRAWS // 2), list(range(DRAWS)))
+    tokens = sampler.pick(LOGITS.expand(DRAWS, -1))
+    assert (tokens[::2] == 0).all()
+    assert set(tokens[1::2].tolist()) == {0, 1, 2, 3}
+
+
+def test_rows_join_and_leave_with_their_own_draws() -> None:
+    rows = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
+    alone = [RowSampler([1.0], [1.0], [seed]) for seed in (1, 2, 3, 4)]
+    expected = [[int(each.pick(rows[[i]])) for _ in range(3)] for i, each in enumerate(alone)]
+    sampler = RowSampler([1.0, 1.0], [1.0, 1.0], [1, 2])
+    assert sampler.pick(rows[:2]).tolist() == [expected[0][0], expected[1][0]]
+    sampler.join(RowSampler([1.0, 1.0], [1.0, 1.0], [3, 4]))
+    first = sampler.pick(rows).tolist()
+    assert first == [expected[0][1], expected[1][1], expected[2][0], expected[3][0]]
+    sampler.keep([3, 1])
+    assert sampler.pick(rows[[3, 1]]).tolist() == [expected[3][1], expected[1][2]]

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from spa.api import ChatRequest, LabelRequest, Request, RequestFailure, Result, SpaError
-from spa.components.backends.hf_chat import ChatRow, generate_batches
+from spa.api import ChatRequest, ChatResult, LabelRequest, Request, RequestFailure, Result, SpaError
+from spa.components.backends.hf_chat import (
+    ChatRow,
+    Ended,
+    Room,
+    generate_in_batches,
+    generate_in_slots,
+)
 from spa.components.backends.hf_config import HFConfig
 from spa.components.backends.hf_labels import LabelRow, label_batches
+from spa.components.backends.inference_dtype import inference_dtype
+from spa.components.backends.slot_trial import longest_in_slots
 from spa.models import identity
-from spa.models.chat import render
+from spa.models.chat import Rendered, render_text
 from spa.models.loading import load_policy, load_tokenizer
+from spa.models.reasoning import ReasoningTags, find_tags, part
 from spa.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -25,8 +35,9 @@ __all__ = ["HFBackend"]
 class HFBackend:
     """Generates and judges with transformers.
 
-    Chat rows run in left-padded batches, longest first; label rows in one forward pass each,
-    their common beginning only once. A row that does not fit the context is answered by a
+    Chat rows run side by side as far as there is room, longest first, and what prompts share is
+    computed once; label rows take one forward pass each, their common beginning only once. A row
+    that does not fit the context, or for which memory does not suffice, is answered by a
     `RequestFailure`, and the others go on.
     """
 
@@ -36,18 +47,30 @@ class HFBackend:
         """Keeps the settings; nothing is loaded yet."""
         self.config = config
         self._label_tokens: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
-        self.spec = ModelSpec(
+        self._room = Room(config.batch_size, config.batch_tokens)
+        self._configured = ModelSpec(
             path=config.path,
             dtype=config.dtype,
             adapter=config.adapter,
             trust_remote_code=config.trust_remote_code,
             device=config.device,
+            chat_template_kwargs=config.chat_template_kwargs,
         )
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The model as it is run: with the dtype that ``auto`` means for inference here."""
+        return replace(self._configured, dtype=inference_dtype(self._configured))
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, loaded at first use."""
-        return load_tokenizer(self.spec)
+        return load_tokenizer(self._configured)
+
+    @cached_property
+    def tags(self) -> ReasoningTags | None:
+        """What stands around the model's reasoning; None if it does not think."""
+        return find_tags(self.tokenizer)
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -70,9 +93,18 @@ class HFBackend:
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return int(limit) if limit else 1 << 30
 
+    @cached_property
+    def longest_in_slots(self) -> int:
+        """Most tokens of prompt and answer that may be decoded in slots; 0 for none."""
+        return longest_in_slots(self.model)
+
     def fingerprint(self) -> str:
         """Hash of weights, adapter, tokenizer, chat template and dtype."""
         return identity.fingerprint(self.spec)
+
+    def tokenizer_fingerprint(self) -> str:
+        """Hash of tokenizer and chat template alone."""
+        return identity.tokenizer_fingerprint(self._configured)
 
     def check(self, requests: Sequence[Request]) -> Sequence[str]:
         """Why requests like these cannot be answered; reads the tokenizer alone.
@@ -80,11 +112,10 @@ class HFBackend:
         Raises:
             SpaError: If the tokenizer cannot be loaded.
         """
-        tokenizer = self.tokenizer
         problems: list[str] = []
         for request in requests:
             try:
-                ids = render(tokenizer, request.messages, request.prefill)
+                ids = self._ids(self._rendered(request))
                 if isinstance(request, LabelRequest):
                     self._label_ids(request, ids)
             except SpaError as error:
@@ -92,11 +123,13 @@ class HFBackend:
         return problems
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result | RequestFailure]]:
-        """Yields results as their batches finish; failures first."""
+        """Yields results as rows end; failures first."""
         chats: list[ChatRow] = []
         labels: list[LabelRow] = []
+        # The samples of a prompt are asked for with the same messages.
+        known: dict[tuple[object, ...], tuple[Rendered, list[int]]] = {}
         for place, request in enumerate(requests):
-            row = self._prepare(place, request)
+            row = self._prepare(place, request, known)
             if isinstance(row, RequestFailure):
                 yield place, row
             elif isinstance(row, ChatRow):
@@ -104,28 +137,70 @@ class HFBackend:
             else:
                 labels.append(row)
         if chats:
-            stops = frozenset(self.model.generation_config.eos_token_id)
-            yield from generate_batches(
-                self.model, self.tokenizer, chats, self.config.batch_size, stops
-            )
+            yield from self._chat(chats)
         if labels:
             pad = int(self.tokenizer.pad_token_id)
             yield from label_batches(self.model, pad, labels, self.config.label_batch_size)
 
+    def _chat(self, rows: Sequence[ChatRow]) -> Iterator[tuple[int, Result | RequestFailure]]:
+        stops = frozenset(self.model.generation_config.eos_token_id)
+        for generate, fits in ((generate_in_slots, True), (generate_in_batches, False)):
+            chosen = [row for row in rows if (row.tokens <= self.longest_in_slots) == fits]
+            for ended in generate(self.model, chosen, self._room, stops) if chosen else ():
+                if isinstance(ended, Ended):
+                    yield ended.row.place, self._result(ended, stops)
+                else:
+                    row, failure = ended
+                    yield row.place, failure
+
+    def _result(self, ended: Ended, stop_ids: frozenset[int]) -> ChatResult:
+        parted = part(self.tokenizer, ended.token_ids, self.tags, begun=ended.row.reasoning)
+        return ChatResult(
+            text=parted.answer,
+            token_ids=ended.token_ids,
+            finish_reason="stop" if ended.token_ids[-1] in stop_ids else "length",
+            prompt_tokens=len(ended.row.prompt_ids),
+            reasoning=parted.reasoning,
+        )
+
     def close(self) -> None:
         """Drops the model and frees the accelerator's memory."""
-        self.__dict__.pop("model", None)
+        for name in ("model", "longest_in_slots"):
+            self.__dict__.pop(name, None)
         gc.collect()
         import torch
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _prepare(self, place: int, request: Request) -> ChatRow | LabelRow | RequestFailure:
-        try:
-            ids = render(self.tokenizer, request.messages, request.prefill)
-        except SpaError as error:
-            return RequestFailure("template", str(error))
+    def _rendered(self, request: Request, more: str = "") -> Rendered:
+        return render_text(
+            self.tokenizer,
+            request.messages,
+            request.prefill + more,
+            direct=isinstance(request, LabelRequest),
+            options=self.config.chat_template_kwargs,
+        )
+
+    def _ids(self, rendered: Rendered) -> list[int]:
+        # The template writes special tokens itself: adding them again doubles the first one.
+        ids: list[int] = self.tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _prepare(
+        self,
+        place: int,
+        request: Request,
+        known: dict[tuple[object, ...], tuple[Rendered, list[int]]],
+    ) -> ChatRow | LabelRow | RequestFailure:
+        key = (type(request), request.messages, request.prefill)
+        if key not in known:
+            try:
+                rendered = self._rendered(request)
+            except SpaError as error:
+                return RequestFailure("template", str(error))
+            known[key] = rendered, self._ids(rendered)
+        rendered, ids = known[key]
         room = request.max_tokens if isinstance(request, ChatRequest) else 1
         if len(ids) + room > self.context:
             return RequestFailure(
@@ -134,7 +209,7 @@ class HFBackend:
                 f"model's context is {self.context:,}. Shorten the prompt or lower max_tokens.",
             )
         if isinstance(request, ChatRequest):
-            return ChatRow(place, request, ids)
+            return ChatRow(place, request, tuple(ids), rendered.reasoning)
         return LabelRow(place, ids, self._label_ids(request, ids))
 
     def _label_ids(self, request: LabelRequest, ids: list[int]) -> tuple[int, ...]:
@@ -148,7 +223,7 @@ class HFBackend:
             return known
         found: list[int] = []
         for label in request.labels:
-            longer = render(self.tokenizer, request.messages, request.prefill + label)
+            longer = self._ids(self._rendered(request, label))
             if len(longer) != len(ids) + 1 or longer[:-1] != ids or longer[-1] in found:
                 raise SpaError(
                     f"label {label!r} is not one token after {request.prefill!r} for the tokenizer "

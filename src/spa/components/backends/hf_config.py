@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from spa.api import ComponentConfig, NotInKey, RecipePath, resolve_path
+from spa.api import ComponentConfig, JsonValue, NotInKey, RecipePath, resolve_path
 
 __all__ = ["HFConfig", "ModelPath"]
 
@@ -18,6 +19,26 @@ def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
     resolved = resolve_path(value, base)
     written_as_path = value.startswith((".", "/", "~", "package:")) or value.endswith(".gguf")
     return resolved if written_as_path or Path(resolved).exists() else value
+
+
+_OURS = frozenset(
+    {
+        "add_generation_prompt", "add_special_tokens", "chat_template", "continue_final_message",
+        "conversation", "documents", "max_length", "messages", "padding", "processor_kwargs",
+        "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize",
+        "tokenizer_kwargs", "tools", "truncation",
+    }
+)  # fmt: skip
+
+
+def _not_ours(options: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Refuses what spa sets itself, or what would not come out as text."""
+    if taken := sorted(_OURS & options.keys()):
+        raise ValueError(
+            f"{', '.join(taken)} cannot be set: spa says how conversations are rendered. Only "
+            "variables of the model's own chat template belong here, for example enable_thinking"
+        )
+    return options
 
 
 ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
@@ -33,7 +54,9 @@ class HFConfig(ComponentConfig):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="auto: the checkpoint's own type on an accelerator, float32 on a CPU.",
+        description="auto: the checkpoint's own type on an accelerator. On a CPU bfloat16 where "
+        "the checkpoint's type has 16 bits and the processor computes in it, which is nearly twice "
+        "as fast, else float32; training on a CPU takes float32.",
     )
     adapter: Annotated[RecipePath | None, NotInKey("the content is hashed")] = Field(
         default=None, description="Folder of a LoRA adapter to apply on top."
@@ -44,8 +67,19 @@ class HFConfig(ComponentConfig):
     trust_remote_code: bool = Field(
         default=False, description="Whether Python code that comes with the model may run."
     )
+    chat_template_kwargs: Annotated[Mapping[str, JsonValue], AfterValidator(_not_ours)] = Field(
+        default_factory=dict,
+        description="More variables of the chat template, for example {enable_thinking: false}; "
+        "for sampling, judging and training alike.",
+    )
     batch_size: Annotated[int, NotInKey("changes speed and memory only")] = Field(
-        default=64, ge=1, description="Most rows generated side by side."
+        default=128, ge=1, description="Most rows generated side by side."
+    )
+    batch_tokens: Annotated[int, NotInKey("changes speed and memory only")] = Field(
+        default=65536,
+        ge=1,
+        description="Most tokens held side by side while generating: rows times the longest "
+        "prompt and max_tokens. Halved where memory does not suffice.",
     )
     label_batch_size: Annotated[int, NotInKey("changes speed and memory only")] = Field(
         default=16, ge=1, description="Most rows judged side by side."

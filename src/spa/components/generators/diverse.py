@@ -11,6 +11,7 @@ from itertools import cycle, islice
 
 from spa.api import Asks, ChatRequest, Message, Prompt, Response, chat_all
 from spa.components.generators.configs import DiverseConfig
+from spa.components.reasoning import reasoning_details
 
 __all__ = ["DiverseGenerator"]
 
@@ -28,7 +29,7 @@ class DiverseGenerator:
         )
 
     def sample(self, prompt: Prompt) -> Asks[Sequence[Response]]:
-        """Returns n samples; their details hold the temperature and the system prompt added."""
+        """Returns n samples; their details hold temperature, added system prompt and reasoning."""
         results = yield from chat_all(
             [
                 ChatRequest(
@@ -45,7 +46,11 @@ class DiverseGenerator:
                 text=result.text,
                 token_ids=result.token_ids,
                 finish_reason=result.finish_reason,
-                details={"temperature": temperature, "system_prompt": system_prompt},
+                details={
+                    "temperature": temperature,
+                    "system_prompt": system_prompt,
+                    **reasoning_details(result),
+                },
             )
             for result, (temperature, system_prompt) in zip(results, self._settings, strict=True)
         ]

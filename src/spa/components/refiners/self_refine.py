@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spa.api import Asks, ChatRequest, Group, Message, Objective, Response, Scored, chat
+from spa.components.reasoning import reasoning_details
 from spa.components.refiners.configs import SelfRefineConfig
 from spa.components.text import fill, transcript
 
@@ -38,7 +39,11 @@ class SelfRefiner:
             text=result.text,
             token_ids=result.token_ids,
             finish_reason=result.finish_reason,
-            details={"temperature": self._config.temperature, "samples": len(group.samples)},
+            details={
+                "temperature": self._config.temperature,
+                "samples": len(group.samples),
+                **reasoning_details(result),
+            },
         )
 
     def _messages(self, group: Group, objectives: Sequence[Objective]) -> tuple[Message, ...]:

@@ -102,4 +102,12 @@ def _answer(prompt: Prompt, config: AnswerConfig) -> Asks[Sequence[Response]]:
         top_p=config.top_p,
     )
     results = yield from chat_all([request] * config.n)
-    return [Response(r.text, r.token_ids, r.finish_reason) for r in results]
+    return [
+        Response(
+            text=result.text,
+            token_ids=result.token_ids,
+            finish_reason=result.finish_reason,
+            details={"reasoning": result.reasoning} if result.reasoning else {},
+        )
+        for result in results
+    ]
