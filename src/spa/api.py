@@ -28,7 +28,14 @@ from spa.contracts import (
 )
 from spa.data import load_system_prompts
 from spa.errors import RequestError, SpaError
-from spa.fields import ComponentConfig, NotInKey, RecipeFacts, RecipePath, resolve_path
+from spa.fields import (
+    ComponentConfig,
+    ModelPath,
+    NotInKey,
+    RecipeFacts,
+    RecipePath,
+    resolve_path,
+)
 from spa.order import lexicographic_key, score_gap, score_margin
 from spa.plugins.component import Component
 from spa.plugins.markers import hookimpl
@@ -81,6 +88,7 @@ __all__ = [
     "MeanInterval",
     "Message",
     "Metric",
+    "ModelPath",
     "NotInKey",
     "Objective",
     "Origin",

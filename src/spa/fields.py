@@ -20,6 +20,7 @@ __all__ = [
     "PACKAGE_SCHEME",
     "PATH_ERROR",
     "ComponentConfig",
+    "ModelPath",
     "NotInKey",
     "RecipeFacts",
     "RecipePath",
@@ -117,3 +118,15 @@ def _resolve(value: str, info: ValidationInfo) -> str:
 
 RecipePath = Annotated[str, AfterValidator(_resolve)]
 """A file that the recipe names: absolute after validation."""
+
+
+def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
+    """Takes ``org/name`` as a folder beside the recipe if there is one, else as a hub name."""
+    base = info.context.get("base") if isinstance(info.context, dict) else None
+    resolved = resolve_path(value, base)
+    written_as_path = value.startswith((".", "/", "~", PACKAGE_SCHEME)) or value.endswith(".gguf")
+    return resolved if written_as_path or Path(resolved).exists() else value
+
+
+ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
+"""A model that the recipe names: a folder or file, absolute after validation, or a hub name."""

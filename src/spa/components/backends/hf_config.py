@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import Field
 
-from spa.api import ComponentConfig, NotInKey, RecipePath, resolve_path
+from spa.api import ComponentConfig, ModelPath, NotInKey, RecipePath
 
-__all__ = ["HFConfig", "ModelPath"]
-
-
-def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
-    """Takes ``org/name`` as a folder beside the recipe if there is one, else as a hub name."""
-    base = info.context.get("base") if isinstance(info.context, dict) else None
-    resolved = resolve_path(value, base)
-    written_as_path = value.startswith((".", "/", "~", "package:")) or value.endswith(".gguf")
-    return resolved if written_as_path or Path(resolved).exists() else value
-
-
-ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
+__all__ = ["HFConfig"]
 
 
 class HFConfig(ComponentConfig):
