@@ -10,6 +10,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["Channel", "Told"]
@@ -53,8 +54,6 @@ class Channel:
 
     def close(self) -> None:
         """Ends it for both sides."""
-        try:
+        with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._socket.close()

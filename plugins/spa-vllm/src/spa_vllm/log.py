@@ -15,7 +15,9 @@ __all__ = ["advice", "last_lines", "new_log"]
 _KEPT = 20
 _READ = 200_000
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
-_ERROR = re.compile(r"^\s*(?:\([^)]*\)\s*)?(?:ERROR [\d:. -]*\[[^]]*\]\s*)?([\w.]*(?:Error|Exception)): ?(.*)$")
+_ERROR = re.compile(
+    r"^\s*(?:\([^)]*\)\s*)?(?:ERROR [\d:. -]*\[[^]]*\]\s*)?([\w.]*(?:Error|Exception)): ?(.*)$"
+)
 _OUTER = "Engine core initialization failed"
 _NUMBERS = count()
 

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ Inbox = queue.SimpleQueue["tuple[EngineProcess, Told]"]
 # -P: a folder named vllm where spa is called must not be taken for the package.
 COMMAND = (sys.executable, "-P", "-m", "spa_vllm.worker")
 _PATIENCE = 20.0  # seconds that vLLM may take to end by itself
+_GONE_WITHIN = 3.0  # where nobody collects processes whose parent has ended, they stay listed
 _QUIET = {
     "VLLM_NO_USAGE_STATS": "1",  # nobody is told that spa runs
     "TOKENIZERS_PARALLELISM": "false",
@@ -98,12 +100,12 @@ class EngineProcess:
         """Ends it and all that it started; returns when its memory is free."""
         self.ask_to_end()
         try:
-            self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
         finally:
             self._kill_group()
             self._process.wait()
+            self._wait_for_group()
             self._waiter.join()
             self._channel.close()
 
@@ -115,6 +117,14 @@ class EngineProcess:
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+    def _wait_for_group(self) -> None:
+        """Waits until what was killed is gone, at most a few seconds."""
+        deadline = time.monotonic() + _GONE_WITHIN
+        with suppress(ProcessLookupError, PermissionError):
+            while time.monotonic() < deadline:
+                os.killpg(self.pid, 0)
+                time.sleep(0.05)
 
     def _read(self, inbox: Inbox) -> None:
         for message in self._channel.messages():

@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -144,6 +145,7 @@ class Worker:
 
 def main(descriptor: int) -> None:
     """Starts the engine that the first message describes, and works for it until told to end."""
+    import faulthandler; faulthandler.register(signal.SIGUSR1)
     os.set_inheritable(descriptor, False)
     channel = Channel(socket.socket(fileno=descriptor))
     inbox: queue.SimpleQueue[Told] = queue.SimpleQueue()
@@ -218,10 +220,8 @@ def _watch(channel: Channel, ending: threading.Event) -> None:
 
 def _tell(channel: Channel, told: Told) -> None:
     """Sends last words, which may find nobody."""
-    try:
+    with suppress(OSError):
         channel.send(told)
-    except OSError:
-        pass
 
 
 def _end_all() -> NoReturn:
