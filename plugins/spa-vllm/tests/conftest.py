@@ -76,9 +76,7 @@ def fake_backend(
 
     def make(behaviour: str = "works", **settings: object) -> VLLMBackend:
         worker = Path(__file__).parent / "fake_worker.py"
-        monkeypatch.setattr(
-            "spa_vllm.backend.COMMAND", (sys.executable, str(worker), behaviour)
-        )
+        monkeypatch.setattr("spa_vllm.backend.COMMAND", (sys.executable, str(worker), behaviour))
         backend = VLLMBackend(VLLMConfig(path=str(tiny_folder), **settings))
         made.append(backend)
         return backend

@@ -22,8 +22,10 @@ def work(behaviour: str, channel: Channel) -> None:
     arguments = next(messages)["engine"]
     print("arguments", sorted(arguments), flush=True)
     if behaviour == "fails":
-        print("(EngineCore pid=7) ValueError: Free memory on device cuda:0 (3/80 GiB) on startup is"
-              " less than desired GPU memory utilization (0.9, 72 GiB).")
+        print(
+            "(EngineCore pid=7) ValueError: Free memory on device cuda:0 (3/80 GiB) on startup is"
+            " less than desired GPU memory utilization (0.9, 72 GiB)."
+        )
         print(f"the token is {os.environ.get('HF_TOKEN')}", flush=True)
         channel.send({"is": "failed", "message": "RuntimeError: Engine core initialization failed"})
         os._exit(1)

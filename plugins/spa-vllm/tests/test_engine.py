@@ -79,7 +79,7 @@ def adapter(smol_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
-                weight.normal_(std=0.02)
+                weight.normal_(std=0.05)
     folder = tmp_path_factory.mktemp("adapter")
     adapted.save_pretrained(folder)
     return folder
@@ -120,9 +120,10 @@ def test_an_answer_that_ends_keeps_its_end_token(backend: VLLMBackend) -> None:
     assert result.finish_reason == "stop"
     assert result.token_ids[-1] in backend.asking.end_tokens
     assert not set(result.token_ids[:-1]) & set(backend.asking.end_tokens)
-    assert result.text == backend.asking.tokenizer.decode(
-        result.token_ids, skip_special_tokens=True
-    ).strip()
+    assert (
+        result.text
+        == backend.asking.tokenizer.decode(result.token_ids, skip_special_tokens=True).strip()
+    )
 
 
 def test_what_vllm_refuses_fails_alone(backend: VLLMBackend) -> None:

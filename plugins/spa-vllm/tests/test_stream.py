@@ -29,7 +29,9 @@ ROOM = 3  # of a stand-in: two slots, a quarter of that and one more
 
 
 def chat(text: str = "Hi", **settings: object) -> ChatRequest:
-    return ChatRequest((Message("user", text),), **{"max_tokens": 5, "temperature": 1.0, **settings})
+    return ChatRequest(
+        (Message("user", text),), **{"max_tokens": 5, "temperature": 1.0, **settings}
+    )
 
 
 class Line:
@@ -172,9 +174,7 @@ def test_an_engine_that_dies_is_told_at_once(
     backend.close()
 
 
-def test_why_an_engine_does_not_start(
-    fake_backend: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_why_an_engine_does_not_start(fake_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijkl")
     with pytest.raises(SpaError) as caught:
         list(fake_backend("fails").answer([chat()]))

@@ -8,6 +8,7 @@ is told to, and at once, with all processes that vLLM started, when the backend 
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import multiprocessing
 import os
 import queue
@@ -145,7 +146,7 @@ class Worker:
 
 def main(descriptor: int) -> None:
     """Starts the engine that the first message describes, and works for it until told to end."""
-    import faulthandler; faulthandler.register(signal.SIGUSR1)
+    faulthandler.enable()  # a crash in vLLM's own code is then explained in the log
     os.set_inheritable(descriptor, False)
     channel = Channel(socket.socket(fileno=descriptor))
     inbox: queue.SimpleQueue[Told] = queue.SimpleQueue()
