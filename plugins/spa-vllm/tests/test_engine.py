@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,7 +18,6 @@ from spa.api import (
     Message,
     Request,
     RequestFailure,
-    SpaError,
 )
 from spa.components.backends.hf import HFBackend
 from spa.components.backends.hf_config import HFConfig

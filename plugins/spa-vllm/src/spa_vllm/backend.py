@@ -11,7 +11,7 @@ from typing import Any
 
 from spa.api import Request, RequestFailure, Result, SpaError, Waiting
 from spa.models import identity
-from spa.models.loading import pick_dtype
+from spa.models.loading import pick_device, pick_dtype
 from spa.models.location import model_source
 from spa.models.spec import ModelSpec
 from spa_vllm.adapters import rank_for, read_adapter
@@ -190,7 +190,7 @@ class VLLMBackend:
             "generation_config": "vllm",  # none of the checkpoint's defaults for sampling
             "enable_prefix_caching": True,
             "tensor_parallel_size": config.tensor_parallel,
-            "gpu_memory_utilization": config.gpu_memory_utilization,
+            "gpu_memory_utilization": config.gpu_memory_utilization or _share(self.spec),
             "max_model_len": config.max_model_len,
             "max_num_seqs": config.max_num_seqs,
             "enforce_eager": config.enforce_eager,
@@ -226,6 +226,11 @@ def _spec(config: VLLMConfig) -> ModelSpec:
         trust_remote_code=config.trust_remote_code,
         chat_template_kwargs=config.chat_template_kwargs,
     )
+
+
+def _share(spec: ModelSpec) -> float:
+    """How much of the memory an engine may take: on a CPU it is everybody's."""
+    return 0.4 if pick_device(spec).type == "cpu" else 0.9
 
 
 def _dtype(spec: ModelSpec, source: str) -> str:

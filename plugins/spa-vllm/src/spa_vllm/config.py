@@ -48,8 +48,12 @@ class VLLMConfig(ComponentConfig):
     engines: Annotated[int, NotInKey("changes speed only")] = Field(
         default=1, ge=1, description="How many engines work side by side, on GPUs of their own."
     )
-    gpu_memory_utilization: Annotated[float, NotInKey("changes memory only")] = Field(
-        default=0.9, gt=0, le=1, description="Share of a GPU's memory that an engine may take."
+    gpu_memory_utilization: Annotated[float | None, NotInKey("changes memory only")] = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of a GPU's memory that an engine may take, or of the machine's where "
+        "there is no GPU; null: 0.9 of a GPU, 0.4 of a machine.",
     )
     max_model_len: int | None = Field(
         default=None, ge=1, description="Most tokens of prompt and answer; null: the model's own."

@@ -29,8 +29,8 @@ _ADVICE = (
         "gpu_memory_utilization",
     ),
     (
-        r"Free memory on device .* is less than desired",
-        "Something else takes memory on this GPU: end it, or lower gpu_memory_utilization",
+        r"(?:Free|Available) memory on (?:device|node) .* is less than",
+        "Something else takes memory there: end it, or lower gpu_memory_utilization",
     ),
     (
         r"out of memory|OutOfMemory|can't allocate memory|Cannot allocate memory|MemoryError"
@@ -48,7 +48,7 @@ _ADVICE = (
         "vLLM does not know this architecture: use the backend hf",
     ),
     (
-        r"operator torchvision::nms does not exist|libcudart|libcuda\.so|Could not load libtorchcodec",
+        r"operator torchvision::nms does not exist|libcudart|libcuda\.so|load libtorchcodec",
         "torchvision, torchaudio or torchcodec were built for another PyTorch. On a CPU: "
         "pip uninstall torchvision torchaudio torchcodec",
     ),

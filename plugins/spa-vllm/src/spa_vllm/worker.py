@@ -197,7 +197,7 @@ def _start(arguments: dict[str, Any]) -> tuple[LLMEngine, dict[str, Any]]:
 
 
 def _read(channel: Channel, inbox: queue.SimpleQueue[Told]) -> None:
-    """Hands on what comes. The backend closes the channel last, so an early end means it is gone."""
+    """Hands on what comes; a channel that ends before its time means that the backend is gone."""
     for message in channel.messages():
         inbox.put(message)
         if message["do"] == "end":
