@@ -171,7 +171,11 @@ def test_an_engine_that_dies_is_told_at_once(
     assert f"Its log: {log}" in message
     assert "may have run out of memory" in message
     assert message.endswith("What was answered is kept: run the same command again to go on.")
+    with pytest.raises(SpaError) as again:
+        answered(backend, [chat()])
+    assert str(again.value) == message
     backend.close()
+    assert answered(backend, [chat()]), "a new engine is started"
 
 
 def test_why_an_engine_does_not_start(fake_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ class Engines:
         self._engines = {each: _Engine(each) for each in start(self._inbox)}
         self._numbers = count(1)
         self._adapters: dict[str, int] = {}
+        self._fault: SpaError | None = None
         self.max_model_len = 0
         self.takes_seeds = True
         try:
@@ -102,14 +103,13 @@ class Engines:
         message = {"do": "adapter", "id": number, "name": adapter.name, "path": adapter.path}
         for process in self._engines:
             process.send(message)
-        for _ in self._engines:
-            told = self._next("adapter")
-            if told["problem"] is not None:
-                raise SpaError(
-                    f"adapter {adapter.path!r} cannot be loaded by vLLM: {told['problem']}. vLLM "
-                    "takes LoRA on linear layers, without DoRA and without whole modules saved "
-                    "beside it. The backend hf takes others."
-                )
+        problems = [self._next("adapter")["problem"] for _ in self._engines]
+        if any(problems):
+            raise SpaError(
+                f"adapter {adapter.path!r} cannot be loaded by vLLM: "
+                f"{next(filter(None, problems))}. vLLM takes LoRA on linear layers, without DoRA "
+                "and without whole modules saved beside it. The backend hf takes others."
+            )
         self._adapters[adapter.name] = number
         return number
 
@@ -163,8 +163,10 @@ class Engines:
         """The next message of these kinds, with its engine; others are out of date.
 
         Raises:
-            SpaError: If an engine ended, or could not start.
+            SpaError: If an engine ended, or could not start: from then on always.
         """
+        if self._fault is not None:
+            raise self._fault
         while True:
             process, told = self._inbox.get()
             if told["is"] in kinds:
@@ -172,7 +174,8 @@ class Engines:
             if told["is"] in {"failed", "died"}:
                 self._engines[process].last = told
             elif told["is"] == "ended":
-                raise self._ended(self._engines[process], int(told["code"]))
+                self._fault = self._ended(self._engines[process], int(told["code"]))
+                raise self._fault
 
     def _ended(self, engine: _Engine, code: int) -> SpaError:
         log, last = engine.process.log, engine.last or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import time
 from itertools import count
 from pathlib import Path
@@ -56,18 +57,22 @@ _ADVICE = (
 
 
 def new_log() -> Path:
-    """A new empty file in spa's cache folder, for one engine; the oldest ones are removed.
+    """A new empty file for one engine, in spa's cache folder, or among temporary files.
 
-    Raises:
-        OSError: If it cannot be made.
+    The oldest ones in the cache folder are removed.
     """
-    folder = cache_folder() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.glob("vllm-*.log"))[: -_KEPT + 1]:
-        old.unlink(missing_ok=True)
     moment = time.strftime("%Y%m%d-%H%M%S")
-    log = folder / f"vllm-{moment}-{os.getpid()}-{next(_NUMBERS)}.log"
-    log.touch(mode=0o600)
+    name = f"vllm-{moment}-{os.getpid()}-{next(_NUMBERS)}.log"
+    folder = cache_folder() / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(folder.glob("vllm-*.log"))[: -_KEPT + 1]:
+            old.unlink(missing_ok=True)
+        log = folder / name
+        log.touch(mode=0o600)
+    except OSError:  # a cache folder that may not be written
+        log = Path(tempfile.mkdtemp(prefix="spa-")) / name
+        log.touch(mode=0o600)
     return log
 
 
