@@ -40,12 +40,12 @@ _ADVICE = (
         "tensor_parallel, or use a smaller model",
     ),
     (
-        r"does not support LoRA|LoRA is not supported",
+        r"\w does not support LoRA yet|LoRA is not supported for",
         "This model takes no adapters in vLLM: set max_lora_rank to 0, and sample from a trained "
         "model as a whole (train.lora: null)",
     ),
     (
-        r"are not supported for now|No supported .*architecture|has no vLLM implementation",
+        r"Model architectures .* are not supported for now",
         "vLLM does not know this architecture: use the backend hf",
     ),
     (
@@ -62,7 +62,7 @@ def new_log() -> Path:
     The oldest ones in the cache folder are removed.
     """
     moment = time.strftime("%Y%m%d-%H%M%S")
-    name = f"vllm-{moment}-{os.getpid()}-{next(_NUMBERS)}.log"
+    name = f"vllm-{moment}-{os.getpid()}-{next(_NUMBERS):04}.log"
     folder = cache_folder() / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,15 +79,18 @@ def new_log() -> Path:
 def last_lines(log: Path, most: int = 12) -> str:
     """The lines that tell most: from the first error on, else the last ones; without secrets."""
     lines = [line.rstrip() for line in _text(log).splitlines() if line.strip()]
-    causes = [line for line in lines if _ERROR.match(line) and _OUTER not in line]
-    shown = list(dict.fromkeys(causes))[-3:] or lines[-most:]
+    shown = list(dict.fromkeys(filter(_is_cause, lines)))[-3:] or lines[-most:]
     return "\n".join(f"  {line[:400]}" for line in shown)
 
 
 def advice(log: Path, said: str = "") -> str | None:
     """What to do about the problem that the log tells of, where it is a known one."""
-    text = f"{said}\n{_text(log)}"
-    return next((advice for pattern, advice in _ADVICE if re.search(pattern, text)), None)
+    causes = "\n".join([said, *filter(_is_cause, _text(log).splitlines())])
+    return next((advice for pattern, advice in _ADVICE if re.search(pattern, causes)), None)
+
+
+def _is_cause(line: str) -> bool:
+    return _ERROR.match(line) is not None and _OUTER not in line
 
 
 def _text(log: Path) -> str:
