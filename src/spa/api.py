@@ -33,6 +33,7 @@ from spa.errors import RequestError, SpaError
 from spa.fields import (
     ComponentConfig,
     Members,
+    ModelPath,
     NotInKey,
     RecipeFacts,
     RecipePath,
@@ -92,6 +93,7 @@ __all__ = [
     "Members",
     "Message",
     "Metric",
+    "ModelPath",
     "NotInKey",
     "Objective",
     "Origin",

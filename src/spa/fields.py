@@ -8,7 +8,7 @@ taken as they are.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +16,15 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from spa.types import JsonValue
+
 __all__ = [
     "PACKAGE_SCHEME",
     "PATH_ERROR",
+    "ChatTemplateKwargs",
     "ComponentConfig",
     "Members",
+    "ModelPath",
     "NotInKey",
     "RecipeFacts",
     "RecipePath",
@@ -139,3 +143,39 @@ def _resolve(value: str, info: ValidationInfo) -> str:
 
 RecipePath = Annotated[str, AfterValidator(_resolve)]
 """A file that the recipe names: absolute after validation."""
+
+
+def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
+    """Takes ``org/name`` as a folder beside the recipe if there is one, else as a hub name."""
+    base = info.context.get("base") if isinstance(info.context, dict) else None
+    resolved = resolve_path(value, base)
+    written_as_path = value.startswith((".", "/", "~", PACKAGE_SCHEME)) or value.endswith(".gguf")
+    return resolved if written_as_path or Path(resolved).exists() else value
+
+
+ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
+"""A model that the recipe names: a folder or file, absolute after validation, or a hub name."""
+
+
+_OURS = frozenset(
+    {
+        "add_generation_prompt", "add_special_tokens", "chat_template", "continue_final_message",
+        "conversation", "documents", "max_length", "messages", "padding", "processor_kwargs",
+        "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize",
+        "tokenizer_kwargs", "tools", "truncation",
+    }
+)  # fmt: skip
+
+
+def _not_ours(options: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Refuses what spa sets itself, or what would not come out as text."""
+    if taken := sorted(_OURS & options.keys()):
+        raise ValueError(
+            f"{', '.join(taken)} cannot be set: spa says how conversations are rendered. Only "
+            "variables of the model's own chat template belong here, for example enable_thinking"
+        )
+    return options
+
+
+ChatTemplateKwargs = Annotated[Mapping[str, JsonValue], AfterValidator(_not_ours)]
+"""More variables of a model's chat template, for a backend's config."""

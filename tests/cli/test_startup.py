@@ -102,3 +102,10 @@ def test_the_table_says_what_the_docstring_says(place: CommandPlace) -> None:
     target = getattr(importlib.import_module(module), attribute)
     text = target.info.help if isinstance(target, typer.Typer) else target.__doc__
     assert text.splitlines()[0] == place.summary
+
+
+def test_the_module_has_the_exit_codes_of_the_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "spa", "run", "missing.yaml"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 2
+    assert "missing.yaml  no such file" in ran.stderr

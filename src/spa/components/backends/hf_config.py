@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import Field
 
-from spa.api import ComponentConfig, JsonValue, NotInKey, RecipePath, resolve_path
+from spa.api import ChatTemplateKwargs, ComponentConfig, ModelPath, NotInKey, RecipePath
 
-__all__ = ["HFConfig", "ModelPath"]
-
-
-def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
-    """Takes ``org/name`` as a folder beside the recipe if there is one, else as a hub name."""
-    base = info.context.get("base") if isinstance(info.context, dict) else None
-    resolved = resolve_path(value, base)
-    written_as_path = value.startswith((".", "/", "~", "package:")) or value.endswith(".gguf")
-    return resolved if written_as_path or Path(resolved).exists() else value
-
-
-_OURS = frozenset(
-    {
-        "add_generation_prompt", "add_special_tokens", "chat_template", "continue_final_message",
-        "conversation", "documents", "max_length", "messages", "padding", "processor_kwargs",
-        "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize",
-        "tokenizer_kwargs", "tools", "truncation",
-    }
-)  # fmt: skip
-
-
-def _not_ours(options: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    """Refuses what spa sets itself, or what would not come out as text."""
-    if taken := sorted(_OURS & options.keys()):
-        raise ValueError(
-            f"{', '.join(taken)} cannot be set: spa says how conversations are rendered. Only "
-            "variables of the model's own chat template belong here, for example enable_thinking"
-        )
-    return options
-
-
-ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
+__all__ = ["HFConfig"]
 
 
 class HFConfig(ComponentConfig):
@@ -67,7 +34,7 @@ class HFConfig(ComponentConfig):
     trust_remote_code: bool = Field(
         default=False, description="Whether Python code that comes with the model may run."
     )
-    chat_template_kwargs: Annotated[Mapping[str, JsonValue], AfterValidator(_not_ours)] = Field(
+    chat_template_kwargs: ChatTemplateKwargs = Field(
         default_factory=dict,
         description="More variables of the chat template, for example {enable_thinking: false}; "
         "for sampling, judging and training alike.",
