@@ -15,7 +15,8 @@ from generation.cases import Case, make_prompts
 from generation.settings import Timing
 from spa.engine.context import RunContext
 from spa.engine.interrupt import Interrupt
-from spa.engine.models import ModelPool, Policy
+from spa.engine.models import ModelPool
+from spa.engine.policy import Policy
 from spa.engine.stages.prompts import prompts_stage
 from spa.engine.stages.sample import sample_stage
 from spa.recipe import load_recipe

@@ -31,6 +31,7 @@ from spa.contracts import (
 from spa.data import load_system_prompts
 from spa.errors import RequestError, SpaError
 from spa.fields import (
+    ChatTemplateKwargs,
     ComponentConfig,
     Members,
     ModelPath,
