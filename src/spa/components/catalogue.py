@@ -17,11 +17,17 @@ __all__ = [
 ]
 
 
-def _component(folder: str, name: str, impl: str, config: str, summary: str) -> Component:
+def _component(
+    folder: str, name: str, impl: str, config: str, summary: str, revision: int = 1
+) -> Component:
     """A record whose ``impl`` and ``config`` are given relative to the folder of its kind."""
     package = f"spa.components.{folder}"
     return Component(
-        name=name, impl=f"{package}.{impl}", config=f"{package}.{config}", summary=summary
+        name=name,
+        impl=f"{package}.{impl}",
+        config=f"{package}.{config}",
+        summary=summary,
+        revision=revision,
     )
 
 
@@ -96,14 +102,29 @@ def spa_judges() -> list[Component]:
 @hookimpl
 def spa_refiners() -> list[Component]:
     """Announces what writes a better response."""
+    kind = "refiners"
     return [
         _component(
-            "refiners",
+            kind,
             "self-refine",
             "self_refine:SelfRefiner",
             "configs:SelfRefineConfig",
             "Asks for one improved response from all samples and their scores",
-        )
+        ),
+        _component(
+            kind,
+            "critique-refine",
+            "critique_refine:CritiqueRefiner",
+            "configs:CritiqueRefineConfig",
+            "Asks for a critique of all samples first, then for a response that heeds it",
+        ),
+        _component(
+            kind,
+            "best-of-n",
+            "best_of_n:BestOfN",
+            "configs:BestOfNConfig",
+            "Takes the best sample as it is, to see what rewriting adds",
+        ),
     ]
 
 
@@ -139,6 +160,7 @@ def spa_pair_builders() -> list[Component]:
             "lexicographic:LexicographicPairBuilder",
             "configs:LexicographicConfig",
             "Pairs by strict priority: a later objective decides only where earlier ones tie",
+            revision=2,
         )
     ]
 

@@ -201,6 +201,7 @@ class _Validation:
             samples=samples if isinstance(samples, int) else None,
             refines=refine is not None and plain(refine) is not None,
             rounds=rounds if isinstance(rounds, int) else 1,
+            rewrites=getattr(getattr(single["refine"], "config", None), "rewrites", True) is True,
         )
         for section in SECTIONS:
             if section.many:
