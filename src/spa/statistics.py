@@ -1,4 +1,4 @@
-"""How sure a mean over prompts is: a bootstrap that draws prompts.
+"""How sure a figure over prompts is: a bootstrap that draws prompts.
 
 Evaluators use it through ``spa.api``. A difference between two models is measured prompt by prompt
 first and then handed in as one series: that is the paired bootstrap.
@@ -6,10 +6,10 @@ first and then handed in as one series: that is the paired bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-__all__ = ["MeanInterval", "mean_interval"]
+__all__ = ["MeanInterval", "mean_interval", "statistic_interval"]
 
 _DRAWS_AT_ONCE = 2_000_000
 
@@ -67,3 +67,46 @@ def mean_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return MeanInterval(mean, float(found.low), float(found.high))
+
+
+def statistic_interval(
+    statistic: Callable[[Any], float],
+    prompts: int,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of a figure that is no mean over prompts.
+
+    Args:
+        statistic: From an array of the places of the prompts drawn, in [0, ``prompts``) and some
+            of them more than once, to the figure; NaN where these prompts do not give one.
+        prompts: How many prompts there are.
+        confidence: Coverage aimed at, in (0, 1).
+        resamples: How many times the prompts are drawn anew.
+        seed: The same prompts and seed give the same interval.
+
+    Returns:
+        Lower and upper end over the draws that give a figure; None for fewer than two prompts or
+        without such a draw.
+    """
+    import numpy as np  # here, as spa.api must be fast to import
+    from scipy import stats
+
+    if prompts < 2:
+        return None
+    drawn = stats.bootstrap(
+        (np.arange(prompts),),
+        statistic,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        method="percentile",
+        vectorized=False,
+        rng=np.random.default_rng(seed),
+    ).bootstrap_distribution
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size == 0:
+        return None
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
