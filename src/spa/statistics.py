@@ -6,6 +6,7 @@ first and then handed in as one series: that is the paired bootstrap.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -70,18 +71,18 @@ def mean_interval(
 
 
 def statistic_interval(
-    statistic: Callable[[Any], float],
+    statistic: Callable[[Any], Any],
     prompts: int,
     *,
     confidence: float = 0.95,
-    resamples: int = 2_000,
+    resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float] | None:
     """Percentile bootstrap interval of a figure that is no mean over prompts.
 
     Args:
-        statistic: From an array of the places of the prompts drawn, in [0, ``prompts``) and some
-            of them more than once, to the figure; NaN where these prompts do not give one.
+        statistic: From an array of how often each prompt was drawn, (draws, prompts), to an array
+            of one figure a draw, (draws,); NaN where the prompts drawn do not give one.
         prompts: How many prompts there are.
         confidence: Coverage aimed at, in (0, 1).
         resamples: How many times the prompts are drawn anew.
@@ -96,15 +97,26 @@ def statistic_interval(
 
     if prompts < 2:
         return None
-    drawn = stats.bootstrap(
-        (np.arange(prompts),),
-        statistic,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        method="percentile",
-        vectorized=False,
-        rng=np.random.default_rng(seed),
-    ).bootstrap_distribution
+
+    def of_places(places: Any, axis: int) -> Any:  # noqa: ANN401 - arrays, of the shapes above
+        rows = np.moveaxis(np.atleast_2d(places), axis, -1).reshape(-1, prompts).astype(np.int64)
+        apart = rows + prompts * np.arange(len(rows))[:, None]
+        counts = np.bincount(apart.ravel(), minlength=len(rows) * prompts)
+        return np.asarray(statistic(counts.reshape(len(rows), prompts))).reshape(places.shape[:-1])
+
+    with warnings.catch_warnings():
+        # Draws without a figure are left out below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap(
+            (np.arange(prompts),),
+            of_places,
+            confidence_level=confidence,
+            n_resamples=resamples,
+            batch=max(1, _DRAWS_AT_ONCE // prompts),
+            method="percentile",
+            vectorized=True,
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution
     drawn = drawn[np.isfinite(drawn)]
     if drawn.size == 0:
         return None

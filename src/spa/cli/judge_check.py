@@ -109,13 +109,16 @@ def judge_check(
 def _print(result: Mapping[str, Any], following: str) -> None:
     from spa.cli.console import out
     from spa.cli.summary import SMALL_MODEL, judge_line, millions
-    from spa.evaluation.verdict import CHANCE, MEANING
+    from spa.evaluation.verdict import CHANCE, FEWEST_PROMPTS, MEANING
 
     console = out()
     console.print()
     console.print(_table([*result["objectives"], result["overall"]]))
     notes = [MEANING[result["verdict"]]]
     overall = result["overall"]
+    if overall["prompts"] < FEWEST_PROMPTS:
+        count = "1 prompt" if overall["prompts"] == 1 else f"{overall['prompts']} prompts"
+        notes.append(f"It rests on {count}; with fewer than {FEWEST_PROMPTS} nothing is said.")
     if overall["high"] is not None and overall["high"] < CHANCE:
         notes.append("It scores worse answers higher: does its scale run the right way round?")
     if overall["basis"] == "across prompts":

@@ -8,9 +8,14 @@ the number of comparisons. 0.5 is chance.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import chain, product
+from typing import TYPE_CHECKING, NamedTuple
 
 from spa.statistics import MeanInterval, mean_interval, statistic_interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["TIE_DIGITS", "Answer", "auc_across", "auc_within", "length_correlation", "tie_share"]
 
@@ -70,17 +75,23 @@ def auc_across(answers: Iterable[Answer]) -> tuple[int, MeanInterval]:
     of_prompt: dict[str, tuple[list[float], list[float]]] = {}
     for prompt_id, label, score in _scored(answers):
         of_prompt.setdefault(prompt_id, ([], []))[label].append(score)
-    drawn = list(of_prompt.values())
+    worse, better = ([sides[label] for sides in of_prompt.values()] for label in (0, 1))
+    all_better, all_worse = [*chain(*better)], [*chain(*worse)]
+    if not all_better or not all_worse:
+        return len(of_prompt), MeanInterval(None, None, None)
+    # U of each prompt's better answers and each prompt's worse ones: what is drawn is prompts.
+    won_PP = np.array([[_wins(b, w) for w in worse] for b in better])
+    better_P, worse_P = np.array([*map(len, better)]), np.array([*map(len, worse)])
 
-    def statistic(places: Sequence[int]) -> float:
-        worse, better = ([s for at in places for s in drawn[at][side]] for side in (0, 1))
-        return _auc(better, worse) if worse and better else float("nan")
+    def of_counts(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        compared = (counts @ better_P) * (counts @ worse_P)
+        won = ((counts @ won_PP) * counts).sum(-1)
+        found = np.full(len(counts), np.nan)
+        np.divide(won, compared, out=found, where=compared > 0)
+        return found
 
-    whole = statistic(range(len(drawn)))
-    if np.isnan(whole):
-        return len(drawn), MeanInterval(None, None, None)
-    low, high = statistic_interval(statistic, len(drawn)) or (None, None)
-    return len(drawn), MeanInterval(whole, low, high)
+    low, high = statistic_interval(of_counts, len(of_prompt)) or (None, None)
+    return len(of_prompt), MeanInterval(_auc(all_better, all_worse), low, high)
 
 
 def tie_share(answers: Iterable[Answer]) -> float | None:
@@ -103,9 +114,13 @@ def length_correlation(answers: Iterable[Answer]) -> float | None:
 def _auc(better: Sequence[float], worse: Sequence[float]) -> float:
     from scipy import stats
 
-    ranks = stats.rankdata([*better, *worse])  # U from ranks: the p-value would take most time
-    count = len(better)
-    return float((ranks[:count].sum() - count * (count + 1) / 2) / (count * len(worse)))
+    found = stats.mannwhitneyu(better, worse, method="asymptotic").statistic
+    return float(found) / (len(better) * len(worse))
+
+
+def _wins(better: Sequence[float], worse: Sequence[float]) -> float:
+    """The U statistic of a few answers, where thousands of them are needed."""
+    return sum((b > w) + (b == w) / 2 for b, w in product(better, worse))
 
 
 def _scored(answers: Iterable[Answer]) -> list[tuple[str, int, float]]:
