@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from spa.components.backends.hf import HFBackend
 from spa.components.judges.constitution import ConstitutionJudge
+from spa.engine import judge_check
 from spa.engine.context import RunContext
 from spa.engine.interrupt import Interrupt
 from spa.engine.judge_check import STAGES, run_judge_check
 from spa.engine.kept_check import find_check
 from spa.engine.models import ModelPool
 from spa.engine.pipeline import run_recipe
+from spa.engine.stages.judge import judge_stage
 from spa.errors import RecipeError
 from spa.evaluation.probes import Probe, ProbeSet, choose_probes, read_probes
 from spa.recipe import Recipe
@@ -96,6 +99,21 @@ def test_the_same_check_again_asks_nothing(recipe: Load, tmp_path: Path, asked: 
     other = recipe(["loss.beta=9", "iterations=2"])
     assert run_judge_check(other, shipped(), runs=tmp_path / "runs") == first
     assert asked == []
+
+
+def test_a_judge_with_nothing_left_to_ask_still_asks_a_model(
+    recipe: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the check was interrupted after its last answer and goes on."""
+
+    def resumed(context: RunContext, *given: Any) -> Any:
+        rows = judge_stage(context, *given)
+        details = {**context.stages[-1].details, "asked": 0, "replayed": 0}
+        context.stages[-1] = replace(context.stages[-1], details=details)
+        return rows
+
+    monkeypatch.setattr(judge_check, "judge_stage", resumed)
+    assert run_judge_check(recipe(), shipped(2), runs=tmp_path / "runs")["asks"]
 
 
 def test_more_readings_of_a_score_each_tell_their_label_mass(recipe: Load, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
+from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,8 +85,7 @@ def run_judge_check(
         refuse_unanswerable(recipe, [("judge", recipe.judge, backend)], models)
         prompts, responses = _rows(probes.probes)
         judged = judge_stage(context, STAGES[0], prompts, responses, policy)
-        details = context.stages[-1].details
-        asks = details["asked"] + details["replayed"] > 0
+        asks = _asks(context)
         answers = list(_answers(probes.probes, judged))
         flips: dict[str, list[bool]] = {}
         if asks:
@@ -104,6 +104,18 @@ def run_judge_check(
         }
         keep_check(context, result, asked=asks)
     return result
+
+
+def _asks(context: RunContext) -> bool:
+    """Whether the judge asks a model, after its stage.
+
+    A stage that was interrupted at its end has nothing left to ask when it goes on, so the judge's
+    code is looked at as well.
+    """
+    details = context.stages[-1].details
+    if details["asked"] + details["replayed"] > 0:
+        return True
+    return isgeneratorfunction(create(context.recipe.judge).score)
 
 
 def _rows(probes: Sequence[Probe]) -> tuple[StageRows[Prompt], StageRows[Response]]:
