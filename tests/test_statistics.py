@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from spa.statistics import MeanInterval, mean_interval
+from spa.statistics import MeanInterval, mean_interval, statistic_interval
 
 DATA = [5.0, 6.5, 7.0, 3.25, 8.0, 5.5, 6.0]
 
@@ -73,3 +73,27 @@ def test_covers_the_true_mean_about_as_often_as_it_says() -> None:
         found = mean_interval(rng.normal(size=40).tolist(), resamples=400, seed=trial)
         hits += found.low <= 0 <= found.high  # type: ignore[operator]
     assert 0.89 <= hits / 200 <= 0.99
+
+
+def of_means(counts: Any) -> Any:
+    return counts @ np.array(DATA) / counts.sum(-1)
+
+
+def test_the_interval_of_any_figure_equals_that_of_a_mean() -> None:
+    found = statistic_interval(of_means, len(DATA), confidence=0.9, resamples=2000, seed=3)
+    expected = mean_interval(DATA, confidence=0.9, resamples=2000, seed=3)
+    assert found == pytest.approx((expected.low, expected.high))
+
+
+def test_draws_without_a_figure_are_left_out() -> None:
+    def sometimes(counts: Any) -> Any:
+        """NaN where the first value was not drawn."""
+        return np.where(counts[:, 0] > 0, of_means(counts), np.nan)
+
+    found = statistic_interval(sometimes, len(DATA))
+    whole = statistic_interval(of_means, len(DATA))
+    assert found is not None
+    assert whole is not None
+    assert found[0] < found[1] < whole[1], "with one small value drawn for sure, means are smaller"
+    assert statistic_interval(lambda counts: np.full(len(counts), np.nan), 5) is None
+    assert statistic_interval(of_means, 1) is None

@@ -76,6 +76,7 @@ __all__ = [
     "Backend",
     "ChatRequest",
     "ChatResult",
+    "ChatTemplateKwargs",
     "Combiner",
     "Component",
     "ComponentConfig",

@@ -49,12 +49,15 @@ class RecipeFacts:
             the generator does not say.
         refines: Whether there is a refined response in every group.
         rounds: How often the whole method is run.
+        rewrites: Whether the refined response is written anew. A refiner that copies a sample says
+            ``rewrites: ClassVar[bool] = False`` in its config.
     """
 
     objectives: tuple[str, ...]
     samples: int | None = None
     refines: bool = True
     rounds: int = 1
+    rewrites: bool = True
 
 
 class ComponentConfig(BaseModel):

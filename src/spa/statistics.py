@@ -1,4 +1,4 @@
-"""How sure a mean over prompts is: a bootstrap that draws prompts.
+"""How sure a figure over prompts is: a bootstrap that draws prompts.
 
 Evaluators use it through ``spa.api``. A difference between two models is measured prompt by prompt
 first and then handed in as one series: that is the paired bootstrap.
@@ -6,10 +6,11 @@ first and then handed in as one series: that is the paired bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-__all__ = ["MeanInterval", "mean_interval"]
+__all__ = ["MeanInterval", "mean_interval", "statistic_interval"]
 
 _DRAWS_AT_ONCE = 2_000_000
 
@@ -67,3 +68,57 @@ def mean_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return MeanInterval(mean, float(found.low), float(found.high))
+
+
+def statistic_interval(
+    statistic: Callable[[Any], Any],
+    prompts: int,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of a figure that is no mean over prompts.
+
+    Args:
+        statistic: From an array of how often each prompt was drawn, (draws, prompts), to an array
+            of one figure a draw, (draws,); NaN where the prompts drawn do not give one.
+        prompts: How many prompts there are.
+        confidence: Coverage aimed at, in (0, 1).
+        resamples: How many times the prompts are drawn anew.
+        seed: The same prompts and seed give the same interval.
+
+    Returns:
+        Lower and upper end over the draws that give a figure; None for fewer than two prompts or
+        without such a draw.
+    """
+    import numpy as np  # here, as spa.api must be fast to import
+    from scipy import stats
+
+    if prompts < 2:
+        return None
+
+    def of_places(places: Any, axis: int) -> Any:  # noqa: ANN401 - arrays, of the shapes above
+        rows = np.moveaxis(np.atleast_2d(places), axis, -1).reshape(-1, prompts).astype(np.int64)
+        apart = rows + prompts * np.arange(len(rows))[:, None]
+        counts = np.bincount(apart.ravel(), minlength=len(rows) * prompts)
+        return np.asarray(statistic(counts.reshape(len(rows), prompts))).reshape(places.shape[:-1])
+
+    with warnings.catch_warnings():
+        # Draws without a figure are left out below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap(
+            (np.arange(prompts),),
+            of_places,
+            confidence_level=confidence,
+            n_resamples=resamples,
+            batch=max(1, _DRAWS_AT_ONCE // prompts),
+            method="percentile",
+            vectorized=True,
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size == 0:
+        return None
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

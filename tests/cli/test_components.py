@@ -48,7 +48,7 @@ def test_one_kind_as_json(kind: str, capsys: pytest.CaptureFixture[str]) -> None
         "impl": "spa.components.pair_builders.lexicographic:LexicographicPairBuilder",
         "config": "spa.components.pair_builders.configs:LexicographicConfig",
         "api": 1,
-        "revision": 1,
+        "revision": 2,
         "install_hint": None,
     }
 

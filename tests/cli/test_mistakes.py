@@ -71,7 +71,7 @@ def test_duplicate_key(capsys: Captured) -> None:
 def test_unknown_component(capsys: Captured) -> None:
     assert failure(capsys, "--swap", "refine=self-refin", code=2) == (
         "--swap refine=self-refin  refine.use: unknown refiner 'self-refin'. "
-        "Did you mean 'self-refine'? Valid names: self-refine.\n"
+        "Did you mean 'self-refine'? Valid names: best-of-n, critique-refine, self-refine.\n"
     )
 
 
@@ -86,7 +86,8 @@ def test_a_plugin_that_fails_to_import_is_named_where_it_is_needed(
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     assert failure(capsys, "--swap", "refine=better", code=2) == (
-        "--swap refine=better  refine.use: unknown refiner 'better'. Valid names: self-refine. "
+        "--swap refine=better  refine.use: unknown refiner 'better'. Valid names: "
+        "best-of-n, critique-refine, self-refine. "
         "Plugin 'broken' (spa-broken 0.1) failed to load: ModuleNotFoundError: "
         f"No module named 'nothing_like_this' (at {tmp_path}/spa_broken.py:1).\n"
     )

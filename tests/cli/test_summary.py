@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spa.cli import console
-from spa.cli.summary import metrics_tables, print_summary
+from spa.cli.summary import judge_line, metrics_tables, print_summary
 
 POLICY = {"use": "spa-align/hf", "path": "models/small"}
 Captured = pytest.CaptureFixture[str]
@@ -192,3 +192,37 @@ def test_only_differences_whose_interval_excludes_0_are_bold(change: Any, bold: 
     (table,) = metrics_tables([metric("base", 5.0, 4.0, 6.0), change], {})
     cells = [column._cells[0] for column in table.columns[1:]]
     assert [getattr(cell, "style", None) for cell in cells] == ["", "bold" if bold else ""]
+
+
+CHECKED = {
+    "verdict": "plumbing only",
+    "probes": 46,
+    "overall": {"auc": 0.519, "low": 0.44, "high": 0.6},
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (None, "Judge:   not checked. Next: spa judge-check 'my recipe.yaml'"),
+        (CHECKED, "Judge:   plumbing only, AUC 0.52 [0.44, 0.60] on 46 probes"),
+    ],
+)
+def test_it_says_what_is_known_of_the_judge(capsys: Captured, found: Any, line: str) -> None:
+    facts = {"recipe_file": "my recipe.yaml", "judge_check": found}
+    assert printed(capsys, **facts)[:-3] == [line]
+
+
+def test_a_check_without_an_interval_or_an_auc() -> None:
+    alone = {"auc": 1.0, "low": None, "high": None}
+    found = {**CHECKED, "probes": 1, "overall": alone}
+    assert judge_line(found, "") == "Judge:   plumbing only, AUC 1.00 on 1 probe"
+    found = {**CHECKED, "overall": {**alone, "auc": None}}
+    assert judge_line(found, "") == "Judge:   plumbing only, no AUC on 46 probes"
+
+
+def test_the_command_that_checks_the_judge_has_the_options_of_the_run(capsys: Captured) -> None:
+    print_summary(
+        Path("runs/r"), manifest(judge_check=None), check="spa judge-check r.yaml --set seed=1"
+    )
+    assert "not checked. Next: spa judge-check r.yaml --set seed=1\n" in capsys.readouterr().out

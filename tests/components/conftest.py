@@ -16,11 +16,12 @@ def _objectives(count: int, **settings: Any) -> list[Objective]:
     return [Objective(name=f"o{k}", definition=f"definition {k}", **settings) for k in range(count)]
 
 
-def _scored(identifier: str, vector: Vector, text: str = "an answer") -> Scored:
+def _scored(identifier: str, vector: Vector, text: str | None = None) -> Scored:
     scores = {
         f"o{k}": Score(value, None if value is not None else "unparsable")
         for k, value in enumerate(vector)
     }
+    text = f"an answer, {identifier}" if text is None else text
     return Scored(Response(text, token_ids=(1, 2), id=identifier, prompt_id="p"), scores)
 
 

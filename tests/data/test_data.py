@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from importlib import resources
 from itertools import combinations
 
 import pytest
+from scipy.stats import mannwhitneyu
 
-from spa.data import constitution_names, load_constitution, load_system_prompts
+from spa.data import constitution_names, load_constitution, load_probes, load_system_prompts
 from spa.errors import SpaError
 
 FILES = ("high_stakes", "learning_check")
@@ -128,3 +130,59 @@ def test_system_prompts() -> None:
 def test_system_prompts_can_be_changed_by_the_caller_without_harm() -> None:
     load_system_prompts().clear()
     assert load_system_prompts()
+
+
+def probes() -> list[dict[str, str]]:
+    return [json.loads(line) for text in load_probes().values() for line in text.splitlines()]
+
+
+def test_there_are_enough_probes_for_every_constitution() -> None:
+    counts = Counter(row["objective"] for row in probes())
+    assert set(counts) == set(constitution_names())
+    assert sum(counts.values()) >= 40
+    assert max(counts.values()) == min(counts.values())
+    for name, text in load_probes().items():
+        assert {f"{json.loads(line)['objective']}.jsonl" for line in text.splitlines()} == {name}
+
+
+def test_probes_are_pairs_without_stray_blanks() -> None:
+    for row in probes():
+        assert list(row) == ["prompt", "better", "worse", "objective"]
+        assert all(value == value.strip() and value for value in row.values())
+        assert re.search(r"[.!?\"]$", row["better"] + row["worse"])
+
+
+def share_longer(rows: list[dict[str, str]]) -> float:
+    """How often the better answer is the longer one."""
+    return sum(len(row["better"]) > len(row["worse"]) for row in rows) / len(rows)
+
+
+def auc_of_length(rows: list[dict[str, str]], length: Callable[[str], int]) -> float:
+    better, worse = ([length(row[side]) for row in rows] for side in ("better", "worse"))
+    return float(mannwhitneyu(better, worse).statistic) / (len(better) * len(worse))
+
+
+def test_length_alone_tells_nothing_of_a_probe() -> None:
+    assert 0.45 <= share_longer(probes()) <= 0.55
+    assert 0.45 <= auc_of_length(probes(), len) <= 0.55
+    assert 0.45 <= auc_of_length(probes(), lambda text: len(text.split())) <= 0.6
+    for name in constitution_names():
+        rows = [row for row in probes() if row["objective"] == name]
+        assert 0.35 <= share_longer(rows) <= 0.65
+        assert 0.4 <= auc_of_length(rows, len) <= 0.6
+
+
+def test_no_probe_is_like_another_or_a_shipped_prompt() -> None:
+    prompts = [row["prompt"] for name in FILES for row in rows(name)]
+    asked = [row["prompt"] for row in probes()]
+    assert len(set(asked)) == len(asked)
+    sets = [shingles(prompt, 3) for prompt in [*asked, *prompts]]
+    for place, first in enumerate(sets[: len(asked)]):
+        for second in sets[place + 1 :]:
+            assert len(first & second) / min(len(first), len(second)) < 0.3
+
+
+def test_wording_of_probes_is_our_own(benchmark_texts: list[str]) -> None:
+    known = {s for row in probes() for text in row.values() for s in shingles(text, 8)}
+    shared = {shingle for text in benchmark_texts for shingle in shingles(text, 8) & known}
+    assert shared == set()

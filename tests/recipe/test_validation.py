@@ -274,6 +274,15 @@ def test_two_samples_with_informativeness(mistakes: Mistakes, text: str) -> None
     assert mistakes(text.replace("n: 4", "n: 3")) == []
 
 
+def test_a_copying_refiner_is_told_by_the_denoiser(mistakes: Mistakes, text: str) -> None:
+    assert mistakes(text, swaps=("refine=best-of-n",)) == [
+        "recipe.yaml:22:10  denoise.0: the refiner copies the best sample, and a copy is never "
+        "strictly better than what it is copied from: no group could pass. Remove this denoiser, "
+        "or refine with `self-refine`"
+    ]
+    assert mistakes(text, swaps=("refine=critique-refine",)) == []
+
+
 def test_a_missing_refiner_is_told_by_the_denoiser(mistakes: Mistakes, text: str) -> None:
     found = mistakes(text, swaps=("refine=none",))
     assert found == [

@@ -35,6 +35,11 @@ class CommandPlace:
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
+    CommandPlace(
+        "judge-check",
+        "spa.cli.judge_check:judge_check",
+        "Find out whether a recipe's judge carries signal.",
+    ),
     CommandPlace("schema", "spa.cli.schema:schema", "Write the JSON Schema of recipes."),
     CommandPlace(
         "export",

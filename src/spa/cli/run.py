@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spa.recipe import Recipe
     from spa.types import RunEvent
 
-__all__ = ["run"]
+__all__ = ["quiet_libraries", "run"]
 
 
 def run(
@@ -73,7 +73,7 @@ def run(
     if is_follower():
         from spa.training.launched import follow
 
-        _quiet_libraries()
+        quiet_libraries()
         logging.getLogger("spa").setLevel(logging.ERROR)  # the first process speaks for all
         follow()
         return
@@ -92,7 +92,9 @@ def run(
         options = _place(runs_dir, None)
         return command_line(context, "run", [recipe], [*others, setting], swaps or (), options)
 
-    _run(loaded, runs_dir, name, again, changed, as_json=as_json)
+    options = _place(runs_dir, None)
+    check = command_line(context, "judge-check", [recipe], sets or (), swaps or (), options)
+    _run(loaded, runs_dir, name, again, changed, check, as_json=as_json)
 
 
 def _run(
@@ -101,6 +103,7 @@ def _run(
     name: str | None,
     again: str,
     changed: Callable[[str], str | None],
+    check: str,
     *,
     as_json: bool,
 ) -> None:
@@ -112,7 +115,7 @@ def _run(
     from spa.plugins.catalogue import load_catalogue
     from spa.training.roles import is_launched
 
-    _quiet_libraries()
+    quiet_libraries()
     followers: AbstractContextManager[None] = nullcontext()
     if is_launched():
         from spa.training.launched import leading
@@ -148,7 +151,7 @@ def _run(
     if as_json:
         print_json({"kind": "result", "folder": str(result.folder), **result.manifest})
     else:
-        print_summary(result.folder, result.manifest)
+        print_summary(result.folder, result.manifest, check=check)
 
 
 def _ladder(loaded: Recipe, *, as_json: bool) -> Ladder:
@@ -190,7 +193,7 @@ def _place(runs_dir: Path, name: str | None) -> list[str]:
     return where if name is None else [*where, "--name", name]
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Keeps the libraries' own progress bars and notices out of the ladder."""
     from rich.logging import RichHandler
 

@@ -17,13 +17,25 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["funnel_table", "metrics_tables", "print_funnel", "print_summary"]
+__all__ = [
+    "SMALL_MODEL",
+    "funnel_table",
+    "judge_line",
+    "metrics_tables",
+    "millions",
+    "plain_table",
+    "print_funnel",
+    "print_summary",
+]
 
 SMALL_MODEL = 1_000_000_000
 
 
 def print_summary(
-    folder: Path, manifest: Mapping[str, Any], console: Console | None = None
+    folder: Path,
+    manifest: Mapping[str, Any],
+    console: Console | None = None,
+    check: str | None = None,
 ) -> None:
     """Prints funnels, metrics, notes, the path of the result and the next command.
 
@@ -31,6 +43,7 @@ def print_summary(
         folder: Of the run.
         manifest: What its ``run.json`` says.
         console: Where to print; stdout by default.
+        check: The command that checks the run's judge; by default that of its recipe file.
     """
     console = out() if console is None else console
     for number, steps in enumerate(manifest["funnels"], start=1):
@@ -42,6 +55,9 @@ def print_summary(
         console.print(f"\nNote: {note}", style="yellow")
     if cost := _cost(manifest["stages"]):
         console.print(f"\n{cost}")
+    if "judge_check" in manifest:  # manifests of before do not say
+        command = check or shlex.join(["spa", "judge-check", manifest["recipe_file"]])
+        console.print(f"\n{judge_line(manifest['judge_check'], command)}", soft_wrap=True, end="")
     kind = manifest["outputs"]["kind"]
     path = os.path.normpath(folder / manifest["outputs"]["path"])
     console.print(
@@ -55,6 +71,23 @@ def print_summary(
     console.print(f"Next:    {merged}", soft_wrap=True)
 
 
+def judge_line(found: Mapping[str, Any] | None, command: str) -> str:
+    """What a judge check said of a judge, or how to make one.
+
+    Args:
+        found: Its result; None if there is none.
+        command: What to type to make one.
+    """
+    if found is None:
+        return f"Judge:   not checked. Next: {command}"
+    overall = found["overall"]
+    probes = f"{found['probes']} probe" + ("" if found["probes"] == 1 else "s")
+    if overall["auc"] is None:
+        return f"Judge:   {found['verdict']}, no AUC on {probes}"
+    interval = "" if overall["low"] is None else f" [{overall['low']:.2f}, {overall['high']:.2f}]"
+    return f"Judge:   {found['verdict']}, AUC {overall['auc']:.2f}{interval} on {probes}"
+
+
 def print_funnel(
     steps: Sequence[Mapping[str, Any]], number: int | None = None, console: Console | None = None
 ) -> None:
@@ -66,7 +99,7 @@ def print_funnel(
 
 def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) -> Table:
     """The funnel of a round: prompts that reached each step, and why the others did not."""
-    table = _table("Funnel" if number is None else f"Funnel of round {number}")
+    table = plain_table("Funnel" if number is None else f"Funnel of round {number}")
     table.add_column("step")
     table.add_column("prompts", justify="right")
     table.add_column("lost", justify="right")
@@ -98,7 +131,7 @@ def metrics_tables(
         count = max(metric["n"] for metric in own)
         coverage = confidences.get(evaluator)
         interval = "" if coverage is None else f" ({coverage * 100:g} % interval)"
-        table = _table(f"{evaluator} on {count} held-out prompts{interval}")
+        table = plain_table(f"{evaluator} on {count} held-out prompts{interval}")
         table.add_column("figure")
         for model in models:
             table.add_column(model, justify="right")
@@ -217,12 +250,13 @@ def _of_a_judge(policy: Mapping[str, Any], judge: _Judge, policy_type: str | Non
         )
     if judge.parameters is not None and judge.parameters < SMALL_MODEL:
         yield (
-            f"a judge of {_millions(judge.parameters)} carries little signal. "
+            f"a judge of {millions(judge.parameters)} carries little signal. "
             "These scores show that the pipeline works, not that the model got better."
         )
 
 
-def _millions(parameters: int) -> str:
+def millions(parameters: int) -> str:
+    """The size of a model, for people."""
     millions = round(parameters / 1e6)
     return f"{millions:,} million parameters" if millions else "less than a million parameters"
 
@@ -249,7 +283,8 @@ def _cost(stages: Iterable[Mapping[str, Any]]) -> str:
     return f"cost {spent.get(False, 0):.2f}{before}"
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """A table without columns yet, in the style of all of them."""
     from rich import box
     from rich.table import Table
 

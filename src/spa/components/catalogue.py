@@ -112,14 +112,29 @@ def spa_judges() -> list[Component]:
 @hookimpl
 def spa_refiners() -> list[Component]:
     """Announces what writes a better response."""
+    kind = "refiners"
     return [
         _component(
-            "refiners",
+            kind,
             "self-refine",
             "self_refine:SelfRefiner",
             "configs:SelfRefineConfig",
             "Asks for one improved response from all samples and their scores",
-        )
+        ),
+        _component(
+            kind,
+            "critique-refine",
+            "critique_refine:CritiqueRefiner",
+            "configs:CritiqueRefineConfig",
+            "Asks for a critique of all samples first, then for a response that heeds it",
+        ),
+        _component(
+            kind,
+            "best-of-n",
+            "best_of_n:BestOfN",
+            "configs:BestOfNConfig",
+            "Takes the best sample as it is, to see what rewriting adds",
+        ),
     ]
 
 
@@ -155,6 +170,7 @@ def spa_pair_builders() -> list[Component]:
             "lexicographic:LexicographicPairBuilder",
             "configs:LexicographicConfig",
             "Pairs by strict priority: a later objective decides only where earlier ones tie",
+            revision=2,
         )
     ]
 

@@ -1,8 +1,9 @@
-"""Texts that ship with spa: prompts, constitutions and alternative system prompts.
+"""Texts that ship with spa: prompts, constitutions, alternative system prompts, judge probes.
 
 They enter the flow through recipes: prompts by path (``package:spa/data/prompts/...``), a
-constitution by the name of an objective, system prompts by the settings of the generator. All of
-them were written for spa, and nothing else is needed to run the shipped recipes.
+constitution by the name of an objective, system prompts by the settings of the generator; probes
+through ``spa judge-check``. All of them were written for spa, and nothing else is needed to run the
+shipped recipes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 
 from spa.errors import SpaError
 
-__all__ = ["constitution_names", "load_constitution", "load_system_prompts"]
+__all__ = ["constitution_names", "load_constitution", "load_probes", "load_system_prompts"]
 
 _SUFFIX = ".md"
 
@@ -45,6 +46,16 @@ def load_constitution(name: str) -> str:
 def load_system_prompts() -> dict[str, str]:
     """The alternative system prompts for sampling, from name to text, sorted by name."""
     return dict(_texts("system_prompts"))
+
+
+def load_probes() -> dict[str, str]:
+    """The files of judge probes, from name to content, sorted by name."""
+    found = resources.files(__name__).joinpath("probes")
+    return {
+        file.name: file.read_text(encoding="utf-8")
+        for file in sorted(found.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".jsonl")
+    }
 
 
 @cache

@@ -6,9 +6,9 @@ would else be found out after hours of sampling. No weights are loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from spa.engine.components import create
 from spa.engine.models import ModelPool
@@ -20,9 +20,10 @@ from spa.models.lora import no_layer_for_adapter
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import Request
 
-__all__ = ["check_ahead"]
+__all__ = ["check_ahead", "refuse_unanswerable"]
 
 T = TypeVar("T")
+_Asker: TypeAlias = tuple[str, ComponentSpec, ComponentSpec]
 
 
 def check_ahead(recipe: Recipe, models: ModelPool) -> None:
@@ -39,19 +40,38 @@ def check_ahead(recipe: Recipe, models: ModelPool) -> None:
         SpaError: If a tokenizer cannot be loaded, or a component is broken.
     """
     found = [
-        *_refused(recipe, models),
+        *_refused(_askers(recipe), models),
         *_members(recipe),
         *_adapter(recipe),
         *_processes(recipe),
     ]
+    _raise(recipe, found)
+
+
+def refuse_unanswerable(recipe: Recipe, askers: Iterable[_Asker], models: ModelPool) -> None:
+    """Asks backends whether they could answer some components of a recipe.
+
+    Args:
+        recipe: Whose they are.
+        askers: For each its place in the recipe, the component, and the backend that answers it.
+        models: Makes the backends.
+
+    Raises:
+        RecipeError: With all that could not be answered.
+        SpaError: If a tokenizer cannot be loaded, or a component is broken.
+    """
+    _raise(recipe, list(_refused(askers, models)))
+
+
+def _raise(recipe: Recipe, found: Sequence[tuple[str, str]]) -> None:
     if found:
         raise RecipeError(
             [Problem(message, file=recipe.source, path=path) for path, message in found]
         )
 
 
-def _refused(recipe: Recipe, models: ModelPool) -> Iterator[tuple[str, str]]:
-    for path, section, model in _askers(recipe):
+def _refused(askers: Iterable[_Asker], models: ModelPool) -> Iterator[tuple[str, str]]:
+    for path, section, model in askers:
         component = create(section)
         will_ask: Callable[[], Sequence[Request]] | None = getattr(component, "will_ask", None)
         if will_ask is None:
@@ -65,7 +85,7 @@ def _refused(recipe: Recipe, models: ModelPool) -> Iterator[tuple[str, str]]:
                 yield path, problem
 
 
-def _askers(recipe: Recipe) -> Iterator[tuple[str, ComponentSpec, ComponentSpec]]:
+def _askers(recipe: Recipe) -> Iterator[_Asker]:
     """What asks a model: place in the recipe, component, and the backend that answers it.
 
     The first to ask comes last, so that the backend which it needs is the one at hand.

@@ -16,6 +16,7 @@ from spa.engine.components import check_components
 from spa.engine.context import RunContext
 from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
+from spa.engine.kept_check import find_check
 from spa.engine.keys import stage_key
 from spa.engine.manifest import git_state, hardware, read_manifest, versions
 from spa.engine.models import ModelPool
@@ -146,6 +147,7 @@ class _Run:
         self.funnels: list[list[dict[str, Any]]] = []
         self.metrics: list[dict[str, Any]] = []
         self.outputs: dict[str, Any] = {}
+        self.judge_check: dict[str, Any] | None = None
         self.error: str | None = None
         self.finished_before = False
         self._facts: dict[str, Any] = {}
@@ -205,6 +207,7 @@ class _Run:
                 answers[trained.name] = _answers(context, prompts, trained, base)
         if judged_at_all:
             self.evaluate(prompts, answers, base)
+        self.judge_check = find_check(context)  # by now the judge's model is known to the pool
 
     def evaluate(
         self, prompts: StageRows[Prompt], answers: Mapping[str, _Answers], judge: Policy
@@ -258,6 +261,7 @@ class _Run:
             "funnels": self.funnels,
             "metrics": self.metrics,
             "outputs": self.outputs,
+            "judge_check": self.judge_check,
             **self._facts,
         }
         if status == "done" or not self.finished_before:

@@ -203,6 +203,7 @@ class _Validation:
             samples=samples if isinstance(samples, int) else None,
             refines=not is_none(self.root.get("refine")),
             rounds=rounds if isinstance(rounds, int) else 1,
+            rewrites=getattr(getattr(single["refine"], "config", None), "rewrites", True) is True,
         )
         for path, spec in _placed(single, many):
             self.fits(spec, path, facts)

@@ -116,3 +116,16 @@ def test_a_recipe_without_refine_is_refused() -> None:
         )
     ]
     assert list(ConsistencyConfig().check_recipe(RecipeFacts(("a",)))) == []
+
+
+def test_a_refiner_that_copies_is_refused() -> None:
+    assert list(ConsistencyConfig().check_recipe(RecipeFacts(("a",), rewrites=False))) == [
+        (
+            "",
+            "the refiner copies the best sample, and a copy is never strictly better than what it"
+            " is copied from: no group could pass. Remove this denoiser, or refine with"
+            " `self-refine`",
+        )
+    ]
+    without = RecipeFacts(("a",), refines=False, rewrites=False)
+    assert len(list(ConsistencyConfig().check_recipe(without))) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,56 @@ def test_a_greater_margin_only_removes_pairs(make_group: Callable[..., Group], c
     assert ids(fewer) <= ids(build(**settings).pairs(group, objectives))
 
 
+@st.composite
+def copied_groups(draw: st.DrawFn, make: Any) -> tuple[Group, Group]:
+    """A group, and the same with copies put in: of samples, and as the refined response."""
+    samples, refined, thresholds, _ = draw(cases())
+    group = make(samples, refined)
+    copies = []
+    for number, origin in enumerate(draw(st.lists(st.sampled_from(group.samples), max_size=3))):
+        scores = {f"o{k}": Score(draw(SCORES)) for k in range(len(thresholds))}
+        response = replace(origin.response, id=f"p/x{number}", index=9 + number)
+        copies.append(Scored(response, scores))
+    refined_too = group.refined
+    if draw(st.booleans()) or refined_too is None:
+        origin = draw(st.sampled_from(group.samples))
+        refined_too = Scored(replace(origin.response, id="p/r"), origin.scores)
+        group = replace(group, refined=None)
+    mixed = draw(st.permutations([*group.samples, *copies]))
+    return group, Group(group.prompt, tuple(mixed), refined_too)
+
+
+@given(st.data(), st.sampled_from([0.0, 1.0]))
+def test_copies_make_no_pair_of_their_own(
+    make_group: Callable[..., Group], data: Any, margin: float
+) -> None:
+    """Whatever the copies were scored, the pairs are those of the group without them."""
+    group, copied = data.draw(copied_groups(make_group))
+    objectives = [Objective(name, "") for name in group.samples[0].scores]
+    builder = build(margin=margin)
+    assert builder.pairs(copied, objectives) == builder.pairs(group, objectives)
+
+
+def test_a_copied_sample_stands_for_the_refined_response(
+    make_group: Callable[..., Group], make_objectives: Callable[..., list[Objective]]
+) -> None:
+    group = make_group([(5.0,), (9.0,), (1.0,)])
+    best = group.samples[1]
+    group = replace(group, refined=Scored(replace(best.response, id="p/r"), best.scores))
+    pairs = build(sources="refined_vs_each").pairs(group, make_objectives(1))
+    assert ids(pairs) == {("p/s1", "p/s0"), ("p/s1", "p/s2")}
+
+
+def test_the_same_text_of_other_tokens_is_another_response(
+    make_group: Callable[..., Group], make_objectives: Callable[..., list[Objective]]
+) -> None:
+    group = make_group([(5.0,), (9.0,)])
+    one = group.samples[0]
+    other = Scored(replace(one.response, id="p/s1", token_ids=(1, 3)), group.samples[1].scores)
+    twice = replace(group, samples=(one, other))
+    assert ids(build().pairs(twice, make_objectives(1))) == {("p/s1", "p/s0")}
+
+
 def test_margin_is_on_the_sum_of_absolute_differences(
     make_group: Callable[..., Group], make_objectives: Callable[..., list[Objective]]
 ) -> None:
@@ -194,7 +245,7 @@ def test_labels_of_truthfulqa_decide(priority: Any) -> None:
     for row in rows:
         answers = tuple(
             Scored(
-                Response("", id=str(side)),
+                Response(str(side), id=str(side)),
                 {name: Score(float(row[name][side])) for name in priority},
             )
             for side in (0, 1)

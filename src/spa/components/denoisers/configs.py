@@ -40,7 +40,14 @@ class ConsistencyConfig(ComponentConfig):
     )
 
     def check_recipe(self, facts: RecipeFacts) -> Iterable[tuple[str, str]]:
-        """There must be a refined response to look at."""
+        """There must be a refined response that can be better than the samples."""
+        if facts.refines and not facts.rewrites:
+            yield (
+                "",
+                "the refiner copies the best sample, and a copy is never strictly better than what"
+                " it is copied from: no group could pass. Remove this denoiser, or refine with"
+                " `self-refine`",
+            )
         if not facts.refines:
             yield (
                 "",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from spa.api import ComponentConfig
+from spa.components.judges.directed import DIRECTED_TEMPLATE
 from spa.components.judges.templates import SCORE_TEMPLATE
 from spa.components.text import missing_placeholders
 
@@ -58,12 +59,37 @@ class ConstitutionConfig(ComponentConfig):
     prefill: str = Field(
         default="Score: ", description="Beginning of the judge's answer, which the model continues."
     )
-    template: str = Field(
+    template: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default=SCORE_TEMPLATE,
-        description="What the judge is asked. {prompt} and {response} must be in it;"
-        " {definitions} of all objectives, {definition} and {name} of the one asked for, {lowest}"
-        " and {highest} may be.",
+        description="What the judge is asked, or a list of such rubrics, whose scores are averaged."
+        " {prompt} and {response} must be in each; {definitions} of all objectives, {definition}"
+        " and {name} of the one asked for, {lowest}, {highest} (the ends of the scale), {worst}"
+        " and {best} (the marks that stand for them) may be.",
     )
+    orders: Annotated[tuple[Literal["as-given", "reversed"], ...], Field(min_length=1)] = Field(
+        default=("as-given",),
+        description="`reversed` asks with the values of the labels in reverse, so that 1 is best."
+        " Both orders are averaged, which takes away a preference for one label or one end."
+        " Without a `template`, one that says which end is best is then taken.",
+    )
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        description="Mode `generate`: how many numbers the model writes for each question; their"
+        " mean counts. More than 1 needs a temperature above 0.",
+    )
+    min_scored: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the rubrics, and of the repeats of a question, that must give a"
+        " score; with fewer the response is unscored. One at least always must.",
+    )
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The rubrics, one or more."""
+        return (self.template,) if isinstance(self.template, str) else self.template
 
     @property
     def label_values(self) -> tuple[float, ...]:
@@ -77,6 +103,16 @@ class ConstitutionConfig(ComponentConfig):
             return self.lowest, self.highest
         return min(self.label_values), max(self.label_values)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out_directed(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the recipe holds
+        """Puts a template that stays true in reverse into the config, where none is given."""
+        if not isinstance(data, dict) or "template" in data:
+            return data
+        orders = data.get("orders", ())
+        reverses = isinstance(orders, list | tuple) and "reversed" in orders
+        return data | {"template": DIRECTED_TEMPLATE} if reverses else data
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(set(self.labels)) < len(self.labels):
@@ -87,9 +123,45 @@ class ConstitutionConfig(ComponentConfig):
             raise ValueError(f"values: {len(self.values)} values for {len(self.labels)} labels")
         if self.scale[0] >= self.scale[1]:
             raise ValueError("the scale is empty: its highest score must be above its lowest")
-        if missing := missing_placeholders(self.template, ("prompt", "response")):
-            raise ValueError(f"template: {' and '.join(missing)} must be in it")
+        self._check_templates()
+        self._check_orders()
+        if self.repeats > 1 and self.mode == "expected":
+            raise ValueError(
+                "repeats: mode `expected` reads the whole distribution at once, and would read the"
+                " same again. Leave `repeats` out, or set mode to `generate`"
+            )
+        if self.repeats > 1 and self.temperature == 0:
+            raise ValueError(
+                f"repeats: at temperature 0 the model writes the same number {self.repeats} times."
+                " Set temperature above 0, for example 0.7, or leave `repeats` out"
+            )
         return self
+
+    def _check_templates(self) -> None:
+        alone = isinstance(self.template, str)
+        for number, template in enumerate(self.templates):
+            where = "template" if alone else f"template.{number}"
+            if missing := missing_placeholders(template, ("prompt", "response")):
+                raise ValueError(f"{where}: {' and '.join(missing)} must be in it")
+            unsaid = missing_placeholders(template, ("worst", "best"))
+            if "reversed" in self.orders and unsaid:
+                raise ValueError(
+                    f"{where}: {' and '.join(unsaid)} must be in it, as `orders` has `reversed`:"
+                    " they say which mark is worst and which is best in each order"
+                )
+        if len(set(self.templates)) < len(self.templates):
+            raise ValueError("template: each rubric can be there only once")
+
+    def _check_orders(self) -> None:
+        if len(set(self.orders)) < len(self.orders):
+            raise ValueError("orders: each order can be there only once")
+        if self.mode == "expected" and "reversed" in self.orders:
+            values = list(self.label_values)
+            if values not in (sorted(values), sorted(values, reverse=True)):
+                raise ValueError(
+                    "orders: `reversed` needs labels whose values only rise or only fall. Put"
+                    " labels and values in such an order, or leave `orders` out"
+                )
 
     def _check_numbers(self) -> None:
         for label in self.labels:

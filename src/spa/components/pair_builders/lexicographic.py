@@ -32,6 +32,10 @@ class LexicographicPairBuilder:
     Step 5 of SPA (arXiv 2511.06222): (y, y-) is a pair when the score vector of y is
     lexicographically greater and ``sum_k |s_k(y) - s_k(y-)| >= margin``. Thresholds and tie
     tolerance change the order only; margin and gap are of the scores as judged.
+
+    Responses with the same text and token ids are one response, whatever the judge made of each:
+    only the first is paired, samples before the refined response. So a copy doubles no pair, and
+    nothing is preferred to itself.
     """
 
     def __init__(self, config: LexicographicConfig) -> None:
@@ -47,11 +51,15 @@ class LexicographicPairBuilder:
         )
 
     def _couples(self, group: Group) -> Iterator[tuple[Scored, Scored]]:
+        first = _firsts(group)
+        distinct = [scored for scored in group if first[_content(scored)] is scored]
         if self._config.sources == "all":
-            yield from combinations(group, 2)
+            yield from combinations(distinct, 2)
         elif group.refined is not None:
-            for sample in group.samples:
-                yield group.refined, sample
+            refined = first[_content(group.refined)]  # a copied sample stands for its copy
+            for scored in distinct:
+                if scored is not refined:
+                    yield refined, scored
 
     def _pair(
         self, group: Group, left: Scored, right: Scored, objectives: Sequence[Objective]
@@ -82,3 +90,16 @@ class LexicographicPairBuilder:
         return lexicographic_key(
             scored.vector(objectives), objectives, tie_tolerance=self._config.tie_tolerance
         )
+
+
+def _content(scored: Scored) -> tuple[str, tuple[int, ...]]:
+    return scored.response.text, scored.response.token_ids
+
+
+def _firsts(group: Group) -> dict[tuple[str, tuple[int, ...]], Scored]:
+    """What stands for each content: its first sample, in whatever order the group holds them."""
+    ranked = sorted(group.samples, key=lambda scored: (scored.response.index, scored.id))
+    first: dict[tuple[str, tuple[int, ...]], Scored] = {}
+    for scored in (*ranked, *(() if group.refined is None else (group.refined,))):
+        first.setdefault(_content(scored), scored)
+    return first

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spa.api import Asks, ChatRequest, Group, Message, Objective, Response, Scored, chat
+from spa.api import Asks, ChatRequest, Group, Message, Objective, Response, chat
 from spa.components.reasoning import reasoning_details
 from spa.components.refiners.configs import SelfRefineConfig
-from spa.components.text import fill, transcript
+from spa.components.refiners.showing import shown
+from spa.components.text import fill
 
 __all__ = ["SelfRefiner"]
 
@@ -47,33 +48,5 @@ class SelfRefiner:
         )
 
     def _messages(self, group: Group, objectives: Sequence[Objective]) -> tuple[Message, ...]:
-        values = {
-            "objectives": "\n".join(
-                f"{place}. {o.name}: {o.definition.strip()}"
-                for place, o in enumerate(objectives, 1)
-            ),
-            "prompt": transcript(group.prompt.messages),
-            "samples": "\n\n".join(
-                f"Answer {place} got {_scores(scored, objectives)}:\n{self._shown(scored)}"
-                for place, scored in enumerate(group.samples, 1)
-            ),
-        }
+        values = shown(group, objectives, self._config.max_chars)
         return (Message("user", fill(self._config.template, values)),)
-
-    def _shown(self, scored: Scored) -> str:
-        text = scored.response.text
-        if len(text) <= self._config.max_chars:
-            return text
-        return text[: self._config.max_chars] + " \N{HORIZONTAL ELLIPSIS}"
-
-
-def _scores(scored: Scored, objectives: Sequence[Objective]) -> str:
-    return ", ".join(_score(scored, objective) for objective in objectives)
-
-
-def _score(scored: Scored, objective: Objective) -> str:
-    score = scored.scores.get(objective.name)
-    if score is None or score.value is None:
-        return f"no score for {objective.name}"
-    best = "" if objective.maximum is None else f" of {objective.maximum:g}"
-    return f"{objective.name} {round(score.value, 2):g}{best}"
