@@ -49,7 +49,7 @@ class Asker:
     """Turns requests into results, and knows what the server was found to be like."""
 
     def __init__(self, config: OpenAIConfig, flow: Flow, spending: Spending) -> None:
-        """Makes the client; to be called in the loop that asks.
+        """Makes the client.
 
         Raises:
             SpaError: If there is no key.

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spa_openai.bodies import Style
@@ -70,10 +70,9 @@ async def look(client: AsyncOpenAI, model: str) -> Server:
             )
         cards = _List.model_validate_json(response.content).data
     except (TimeoutError, APIConnectionError) as error:
-        cause = error.__cause__ or error
-        slow = isinstance(cause, TimeoutError | httpx2.TimeoutException)
-        why = f"no answer within {PATIENCE:g} seconds" if slow else _told(cause)
-        return Server(problem=why)
+        if isinstance(error, TimeoutError | APITimeoutError):
+            return Server(problem=f"no answer within {PATIENCE:g} seconds")
+        return Server(problem=_told(error.__cause__ or error))
     except APIStatusError as error:
         return Server(status=error.status_code)
     except ValidationError:
