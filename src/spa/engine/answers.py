@@ -7,7 +7,9 @@ mended parser, asks a model only for what is missing.
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -39,8 +41,8 @@ class AnswerLog:
         self._file = LineFile(path)
         self._known: dict[str, Result] = {}
         for line in self._file.read():
-            parse = _CHAT if line["kind"] == "chat" else _LABEL
-            self._known[line["request"]] = parse.validate_python(line["result"])
+            read = _CHAT.validate_python if line["kind"] == "chat" else _read_label
+            self._known[line["request"]] = read(line["result"])
 
     def find(self, key: str) -> Result | None:
         """The stored answer to a request, if there is one."""
@@ -63,3 +65,9 @@ class AnswerLog:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _read_label(found: dict[str, Any]) -> LabelResult:
+    """JSON knows no infinity: the logarithm of probability 0 is written as null."""
+    logprobs = [-math.inf if each is None else each for each in found["logprobs"]]
+    return _LABEL.validate_python({**found, "logprobs": logprobs})
