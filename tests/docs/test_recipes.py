@@ -19,7 +19,7 @@ SHOWN = [
     for page in PAGES
     for number, text in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
     # Others are single sections. The tutorial's is tested with the tutorial.
-    if re.search(r"^(model|extends):", text, re.MULTILINE)
+    if re.search(r"^(name|extends):", text, re.MULTILINE)
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from made_run import make_run
 
-from spa.export.run import StoredRun, open_run
+from spa.engine.stored_run import StoredRun, open_run
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from made_run import PAIRS, RESPONSES, make_run
 from ruamel.yaml import YAML
 
 from spa import __version__
+from spa.engine.stored_run import StoredRun, open_run
 from spa.export.card import dataset_card
 from spa.export.folder import PAIR_FORMATS, export_pairs
 from spa.export.pairs import PairData, read_pairs
-from spa.export.run import StoredRun, open_run
 
 
 def card(run: StoredRun, out: Path, name: str = "trl", only: int | None = None) -> str:

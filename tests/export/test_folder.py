@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from made_run import PAIRS, make_run
 
+from spa.engine.stored_run import StoredRun, open_run
 from spa.errors import RunError
 from spa.export.folder import PAIR_FORMATS, export_pairs
-from spa.export.run import StoredRun, open_run
 from spa.export.trl import TrlFormat
 
 

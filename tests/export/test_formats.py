@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from made_run import PAIRS, SYSTEM_PROMPT, make_run
 
+from spa.engine.stored_run import StoredRun, open_run
 from spa.export.folder import PAIR_FORMATS, export_pairs
 from spa.export.llamafactory import dataset_name
-from spa.export.run import StoredRun, open_run
 
 Load = Callable[..., Any]
 

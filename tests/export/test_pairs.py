@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from made_run import PAIRS, PROMPTS, RESPONSES, make_run
 
+from spa.engine.stored_run import StoredRun, open_run
 from spa.errors import RunError, SpaError, UsageError
 from spa.export.pairs import read_pairs, without_text
-from spa.export.run import StoredRun, open_run
 
 
 def test_pairs_have_the_texts_of_their_own_round(made: StoredRun) -> None:

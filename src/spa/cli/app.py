@@ -42,6 +42,9 @@ COMMANDS = (
         "Write a run's result in a form that other programs load.",
     ),
     CommandPlace(
+        "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
+    ),
+    CommandPlace(
         "components", "spa.cli.components:components", "List components, or describe one of them."
     ),
     CommandPlace("plugins", "spa.cli.plugins:app", "See which plugins are there and how they do."),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from spa.engine.stored_run import StoredRun
     from spa.export.folder import Exported
-    from spa.export.run import StoredRun
     from spa.types import JsonValue
 
 __all__ = ["export"]
@@ -46,9 +46,9 @@ def export(
     parquet: the preference pairs with all that is known of them, token ids included.
     """
     # Here and below, so that `spa --help` imports neither torch nor transformers.
+    from spa.engine.stored_run import open_run
     from spa.errors import UsageError
     from spa.export.folder import PAIR_FORMATS, export_pairs
-    from spa.export.run import open_run
 
     if format not in {MERGED, *PAIR_FORMATS}:
         valid = ", ".join(sorted({MERGED, *PAIR_FORMATS}))

@@ -13,10 +13,10 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from spa import __version__
+from spa.engine.stored_run import StoredRun
 from spa.export.formats import PairFormat
 from spa.export.llamafactory import TURNS
 from spa.export.pairs import EMPTY_RESPONSE, PROMPT_GONE, RESPONSE_GONE, PairData
-from spa.export.run import StoredRun
 
 __all__ = ["dataset_card"]
 

@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spa.engine.stored_run import StoredRun
 from spa.errors import RunError
 from spa.export.card import dataset_card
 from spa.export.formats import PairFormat
 from spa.export.llamafactory import LlamaFactoryFormat
 from spa.export.pairs import ExportedPair, PairData, read_pairs
 from spa.export.parquet import ParquetFormat
-from spa.export.run import StoredRun
 from spa.export.trl import TrlFormat
 
 __all__ = ["PAIR_FORMATS", "Exported", "check_free", "export_pairs"]

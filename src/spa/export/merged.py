@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spa.engine.stored_run import StoredRun
 from spa.errors import SpaError
 from spa.export.folder import check_free
-from spa.export.run import StoredRun
 
 if TYPE_CHECKING:
     from spa.models.spec import ModelSpec

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from spa.engine.stored_run import StoredRun, stage_rows
 from spa.errors import RunError, UsageError
-from spa.export.run import StoredRun, stage_rows
 from spa.types import PreferencePair, Prompt, Response
 
 __all__ = [

@@ -77,13 +77,15 @@ def render_text(
         options: More variables of the template, for example ``{"enable_thinking": False}``.
 
     Raises:
-        SpaError: If there is no chat template, or it refuses the turns.
+        SpaError: If there is no chat template, it refuses the turns, or there are none.
     """
     if not tokenizer.chat_template:
         raise SpaError(
             f"the tokenizer of {tokenizer.name_or_path!r} has no chat template. "
             "Use an instruction-tuned model, or add chat_template.jinja to its folder."
         )
+    if not messages:
+        raise SpaError("there is nothing to answer: the conversation has no turns")
     direct = direct or bool(prefill)
     variables: dict[str, JsonValue] = dict(options or {})
     if direct and _THINKING in str(tokenizer.chat_template):

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from spa.testing.backend_checks import check_backend
 from spa.testing.component_checks import check_component
 from spa.testing.conformance import (
     check_denoiser,
@@ -38,6 +39,7 @@ __all__ = [
     "answer",
     "canned_reply",
     "chat_result",
+    "check_backend",
     "check_component",
     "check_denoiser",
     "check_generator",

@@ -1,0 +1,5 @@
+"""Sets finished runs side by side: what differs in their recipes, and what that changed.
+
+The flow: `recipes` finds the settings that differ, `series` reads each figure prompt by prompt,
+`figures` pairs them by prompt against the first run, `formats` writes the result.
+"""

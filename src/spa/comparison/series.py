@@ -1,0 +1,134 @@
+"""One value a prompt of every figure that a run's evaluators report, read from the store.
+
+An evaluator says how rows become figures; asked about one row alone it gives that prompt's value.
+Figures that are means over prompts can so be paired prompt by prompt between runs, whatever the
+evaluator. A figure for which the mean of the prompts' values is not what the evaluator reports for
+all rows is kept apart: it has no value a prompt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from spa.contracts import Evaluator
+from spa.engine.components import create
+from spa.engine.rows import EvaluationRow
+from spa.engine.stored_run import StoredRun, stage_rows
+from spa.errors import SpaError
+from spa.plugins.catalogue import Catalogue, load_catalogue
+from spa.recipe.model import ComponentSpec
+from spa.types import JsonValue, Metric, Objective
+
+__all__ = ["Figure", "FigureSeries", "read_series"]
+
+BASE = "base"
+TRAINED = "trained"
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Figure:
+    """What is measured.
+
+    Attributes:
+        evaluator: Name of the evaluator, without its distribution.
+        name: Of the figure, for example ``"harmlessness"``.
+        model: ``"base"``, ``"trained"`` for the model of the last round, or the difference.
+    """
+
+    evaluator: str
+    name: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSeries:
+    """A figure of one run.
+
+    Attributes:
+        value: Over all prompts, as the evaluator reports it; None if it could not be had.
+        n: Prompts that it rests on.
+        by_prompt: Prompt id to value; None if the figure is no mean over prompts.
+    """
+
+    value: float | None
+    n: int
+    by_prompt: Mapping[str, float] | None
+
+
+def read_series(run: StoredRun, catalogue: Catalogue | None = None) -> dict[Figure, FigureSeries]:
+    """All figures of a run, in the order of its evaluators; those of earlier rounds are left out.
+
+    Raises:
+        SpaError: If an evaluator is not installed any more, or its rows are not in the store.
+    """
+    found: dict[Figure, FigureSeries] = {}
+    catalogue = catalogue or load_catalogue()
+    objectives = tuple(
+        Objective(str(o["name"]), str(o["definition"]), o["threshold"])
+        for o in run.recipe["objectives"]
+    )
+    for section in run.recipe["evaluate"]:
+        name = str(section["use"]).rpartition("/")[2]
+        record = run.stage(f"evaluate-{name}")
+        if record is None:
+            continue
+        evaluator = _evaluator(run, section, catalogue)
+        rows = [row.record for row in stage_rows(run, record, EvaluationRow)]
+        last = f"round-{run.recipe['iterations']}"
+        for figure, series in _figures(evaluator, rows, objectives, name, last):
+            found[figure] = series
+    return found
+
+
+def _figures(
+    evaluator: Evaluator,
+    rows: Sequence[Mapping[str, JsonValue]],
+    objectives: Sequence[Objective],
+    name: str,
+    last: str,
+) -> list[tuple[Figure, FigureSeries]]:
+    prompts: dict[Figure, dict[str, float]] = {}
+    for row in rows:
+        for metric in evaluator.summary([row], objectives):
+            figure = _figure(name, metric, last)
+            if figure is not None and metric.value is not None:
+                prompts.setdefault(figure, {})[str(row["prompt_id"])] = metric.value
+    found = []
+    for metric in evaluator.summary(rows, objectives):
+        figure = _figure(name, metric, last)
+        if figure is not None:
+            by_prompt = prompts.get(figure, {})
+            paired = by_prompt if _is_mean(metric, by_prompt) else None
+            found.append((figure, FigureSeries(metric.value, metric.n, paired)))
+    return found
+
+
+def _figure(evaluator: str, metric: Metric, last: str) -> Figure | None:
+    """The figure under a name that runs of different length share; None for earlier rounds."""
+    names = {BASE: BASE, last: TRAINED, f"{last} - {BASE}": f"{TRAINED} - {BASE}"}
+    model = names.get(metric.model)
+    return None if model is None else Figure(evaluator, metric.name, model)
+
+
+def _is_mean(metric: Metric, by_prompt: Mapping[str, float]) -> bool:
+    if metric.value is None or not by_prompt:
+        return False
+    mean = math.fsum(by_prompt.values()) / len(by_prompt)
+    return math.isclose(mean, metric.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+
+
+def _evaluator(run: StoredRun, section: Mapping[str, Any], catalogue: Catalogue) -> Evaluator:
+    settings = {key: value for key, value in section.items() if key not in ("use", "backend")}
+    try:
+        registered = catalogue.resolve("evaluator", str(section["use"]))
+        config = registered.load_config_class().model_validate(settings)
+    except (SpaError, ValueError) as error:
+        raise SpaError(
+            f"{run.folder}: its evaluator {section['use']} cannot be made: {error}"
+        ) from error
+    spec = ComponentSpec("evaluator", str(section["use"]), registered, config)
+    return cast("Evaluator", create(spec))

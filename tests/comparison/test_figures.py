@@ -1,0 +1,130 @@
+"""Runs side by side: pairing by prompt, what is bold, and what is said beside the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spa.comparison.figures import Comparison, compare
+from spa.comparison.formats import as_csv, as_json, as_markdown
+from spa.comparison.series import Figure
+from spa.engine.stored_run import open_run
+from spa.errors import SpaError, UsageError
+
+PROMPTS = [f"p{i}" for i in range(8)]
+BEFORE = {prompt: [4.0, 6.0] for prompt in PROMPTS}
+SAFE = Figure("judge-scores", "safe", "trained")
+MakeRun = Callable[..., Path]
+
+
+def better(by: float) -> dict[str, list[float]]:
+    return {prompt: [5.0 + by + 0.1 * i] for i, prompt in enumerate(PROMPTS)}
+
+
+def compared(*folders: Path) -> Comparison:
+    return compare([open_run(folder) for folder in folders])
+
+
+def cells(comparison: Comparison, figure: Figure = SAFE) -> tuple[object, ...]:
+    return next(line.cells for line in comparison.lines if line.figure == figure)
+
+
+def test_trained_models_are_paired_by_prompt(make_run: MakeRun) -> None:
+    first = make_run("first", BEFORE, better(0))
+    turned = dict(reversed(better(1).items()))
+    second = make_run("second", dict(reversed(BEFORE.items())), turned, loss={"use": "x/simpo"})
+    comparison = compared(first, second)
+    one, two = cells(comparison)
+    assert one.difference is None
+    assert two.difference.mean == pytest.approx(1.0)
+    assert two.difference.n == len(PROMPTS)
+    assert two.sure
+    assert [(s.key, s.values) for s in comparison.settings] == [("loss", ("spa", "simpo"))]
+    assert comparison.notes == ()
+
+
+def test_a_difference_that_may_be_chance_is_not_bold(make_run: MakeRun) -> None:
+    first = make_run("first", BEFORE, better(0))
+    noise = {p: [5.0 + (1 if i % 2 else -1) + 0.1 * i] for i, p in enumerate(PROMPTS)}
+    comparison = compared(first, make_run("second", BEFORE, noise))
+    assert not cells(comparison)[1].sure
+    assert "**" not in as_markdown(comparison)
+
+
+def test_more_comparisons_need_more_evidence(make_run: MakeRun) -> None:
+    first = make_run("first", BEFORE, better(0))
+    # With one of eight signs against the others p is 4 / 2^8; there are two objectives.
+    close = {p: [s + (1.0 if i else -0.1) for s in better(0)[p]] for i, p in enumerate(PROMPTS)}
+    alone = compared(first, make_run("other", BEFORE, close))
+    runs = [make_run(f"other-{i}", BEFORE, close) for i in range(6)]
+    among = compared(first, *runs)
+    assert cells(among)[1].difference == cells(alone)[1].difference
+    assert cells(alone)[1].adjusted_p == pytest.approx(2 * 4 / 2**8)
+    assert cells(among)[1].adjusted_p == pytest.approx(min(1, 12 * 4 / 2**8))
+    assert (cells(alone)[1].sure, cells(among)[1].sure) == (True, False)
+
+
+def test_unscored_prompts_are_left_out_of_the_pairs(make_run: MakeRun) -> None:
+    first = make_run("first", BEFORE, better(0))
+    missing = {**better(1), "p0": [None]}
+    comparison = compared(first, make_run("second", BEFORE, missing))
+    assert cells(comparison)[1].difference.n == len(PROMPTS) - 1
+    assert any("other held-out prompts" in note for note in comparison.notes)
+
+
+def test_a_share_of_answers_has_no_value_a_prompt(make_run: MakeRun) -> None:
+    """Prompts with more answers weigh more in it: it is shown, but not paired."""
+    uneven = {**{p: [5.0] for p in PROMPTS}, "p0": [None, 5.0, 5.0]}
+    comparison = compared(make_run("a", BEFORE, uneven), make_run("b", BEFORE, uneven))
+    figure = Figure("judge-scores", "safe_unscored", "trained")
+    second = cells(comparison, figure)[1]
+    assert second.value == pytest.approx(0.1)
+    assert second.difference is None
+
+
+def test_other_judges_and_unfinished_runs_are_told(make_run: MakeRun) -> None:
+    first = make_run("first", BEFORE, better(0))
+    other = make_run("second", BEFORE, better(1), judge={"use": "spa-rubric/rubric"})
+    text = (other / "run.json").read_text(encoding="utf-8").replace('"done"', '"failed"')
+    (other / "run.json").write_text(text, encoding="utf-8")
+    notes = compared(first, other).notes
+    assert "run second is not finished (failed)" in notes
+    assert "judges or objectives differ, so that scores are not of one scale" in notes
+
+
+def test_formats_hold_the_same_figures(make_run: MakeRun) -> None:
+    comparison = compared(make_run("first", BEFORE, better(0)), make_run("a|b", BEFORE, better(1)))
+    lines = as_csv(comparison).splitlines()
+    assert lines[0].startswith("evaluator,figure,model,run,value,n,difference")
+    row = next(line for line in lines if line.startswith("judge-scores,safe,trained,a|b"))
+    assert float(row.split(",")[6]) == pytest.approx(1.0)
+    record = as_json(comparison)
+    assert isinstance(record, dict)
+    assert len(record["figures"]) == len(lines) - 1  # type: ignore[arg-type]
+    text = as_markdown(comparison)
+    assert "| figure | first | a\\|b |" in text
+    assert "**+1.00 [+1.00, +1.00]**" in text
+    assert "the same" in text
+
+
+def test_what_cannot_be_compared(make_run: MakeRun) -> None:
+    run = make_run("first", BEFORE, better(0))
+    with pytest.raises(UsageError, match="give at least two different runs: spa compare"):
+        compared(run)
+    with pytest.raises(UsageError, match="give at least two different runs"):
+        compared(run, run)
+    gone = make_run("second", BEFORE, better(0), evaluate=[{"use": "none-such/score"}])
+    text = (gone / "run.json").read_text(encoding="utf-8")
+    renamed = text.replace("evaluate-judge-scores", "evaluate-score")
+    (gone / "run.json").write_text(renamed, encoding="utf-8")
+    with pytest.raises(SpaError, match="its evaluator none-such/score cannot be made"):
+        compared(run, gone)
+
+
+def test_runs_without_figures_say_what_is_missing(make_run: MakeRun) -> None:
+    runs = [make_run(name, BEFORE, better(0), evaluate=[]) for name in "ab"]
+    comparison = compared(*runs)
+    assert comparison.lines == ()
+    assert any("need held-out prompts" in note for note in comparison.notes)

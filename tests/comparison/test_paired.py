@@ -1,0 +1,75 @@
+"""Paired differences against scipy used directly, and Holm against its definition."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from spa.comparison.paired import holm, paired_difference
+
+EARLIER = {f"p{i}": value for i, value in enumerate([1.0, 2.0, 3.0, 2.5, 4.0, 1.5, 2.0])}
+LATER = {name: value + 0.5 + 0.1 * i for i, (name, value) in enumerate(EARLIER.items())}
+
+
+def test_the_same_prompts_are_compared_whatever_their_order() -> None:
+    found = paired_difference(dict(reversed(LATER.items())), {**EARLIER, "other": 9.0})
+    assert found is not None
+    assert found.n == len(EARLIER)
+    assert found.mean == pytest.approx(0.8)
+    # All differences are positive, and all 2^7 turns of signs are tried.
+    assert found.p_value == pytest.approx(2 / 2**7, abs=1e-12)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.5 <= found.low < 0.8 < found.high <= 1.1
+
+
+def test_the_interval_is_the_bootstrap_of_scipy() -> None:
+    found = paired_difference(LATER, EARLIER, resamples=5000, seed=3)
+    values = np.array([LATER[name] - EARLIER[name] for name in sorted(EARLIER)])
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(3)
+    ).confidence_interval
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_without_a_common_prompt_there_is_no_difference() -> None:
+    assert paired_difference({"a": 1.0}, {"b": 1.0}) is None
+
+
+def test_one_prompt_has_no_interval_and_equal_values_no_width() -> None:
+    one = paired_difference({"a": 2.0}, {"a": 1.0})
+    assert one is not None
+    assert (one.mean, one.low, one.high, one.p_value, one.n) == (1.0, None, None, None, 1)
+    same = paired_difference(EARLIER, EARLIER)
+    assert same is not None
+    assert (same.mean, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+def closed_test(p_values: list[float], place: int) -> float:
+    """Holm's p-value by its meaning: the worst Bonferroni test of all sets with this hypothesis."""
+    others = [i for i in range(len(p_values)) if i != place]
+    sets = itertools.chain.from_iterable(
+        itertools.combinations(others, size) for size in range(len(others) + 1)
+    )
+    return max(
+        min(1.0, (len(each) + 1) * min(p_values[i] for i in (place, *each))) for each in sets
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+def test_holm_is_the_closed_test(p_values: list[float]) -> None:
+    for place, found in enumerate(holm(p_values)):
+        assert found is not None
+        assert math.isclose(found, closed_test(p_values, place), abs_tol=1e-12)
+
+
+def test_what_has_no_p_value_does_not_count() -> None:
+    assert holm([None, 0.01, None, 0.04]) == [None, 0.02, None, 0.04]
+    assert holm([]) == []
