@@ -18,6 +18,7 @@ import math
 import re
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from http.client import HTTPConnection
@@ -187,8 +188,9 @@ class Handler(BaseHTTPRequestHandler):
         options = self.server.state.options
         choice: dict[str, object] = {"index": 0, "finish_reason": "stop"}
         words = message.split()
+        likes = zlib.crc32(message.encode()) % 9 + 1 if options.opinions else 9
         if asked.get("logprobs") and not options.no_logprobs:
-            choice["logprobs"] = {"content": [digits(int(str(asked["top_logprobs"])))]}
+            choice["logprobs"] = {"content": [digits(int(str(asked["top_logprobs"])), likes)]}
         text = " ".join(reversed(words))
         if options.think:
             text = f"<think>\nhm\n</think>\n\n{text}"
@@ -231,9 +233,13 @@ class Server(ThreadingHTTPServer):
         self.state = state
 
 
-def digits(most: int) -> dict[str, object]:
-    """A place whose likeliest tokens are 1 to 9 with weights 1 to 9, and 8 again after a space."""
+def digits(most: int, likes: int) -> dict[str, object]:
+    """A place whose likeliest tokens are 1 to 9 with weights 1 to 9, and 8 again after a space.
+
+    ``likes`` changes places with 9.
+    """
     weights = {**{str(n): float(n) for n in range(1, 10)}, " 8": 2.0, "Score": 3.0}
+    weights[str(likes)], weights["9"] = weights["9"], weights[str(likes)]
     total = sum(weights.values())
     ranked = sorted(weights.items(), key=lambda item: -item[1])
     tokens = [{"token": t, "logprob": math.log(w / total)} for t, w in ranked]
@@ -247,7 +253,15 @@ def main() -> None:
     parser.add_argument("--key")
     parser.add_argument("--capacity", type=int)
     parser.add_argument("--delay", type=float, default=0.0)
-    for name in ("no-logprobs", "no-max-tokens", "no-models", "no-usage", "silent", "think"):
+    for name in (
+        "no-logprobs",
+        "no-max-tokens",
+        "no-models",
+        "no-usage",
+        "opinions",
+        "silent",
+        "think",
+    ):
         parser.add_argument(f"--{name}", action="store_true")
     server = Server(State(parser.parse_args()))
     print(f"http://127.0.0.1:{server.server_port}", flush=True)

