@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 import re
 import threading
 import time
@@ -25,6 +26,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+CONTEXT = 4096  # words
 FAULT = re.compile(r"fault=([a-z0-9-]+)(?:\*(\d+))? ")
 STATUSES = {
     "400": {"message": "n must be 1", "type": "invalid_request_error", "code": "bad"},
@@ -41,6 +43,7 @@ STATUSES = {
     "503": {"message": "loading the model"},
 }
 NAMED = {
+    "flagged": (403, {"message": "Your input was flagged", "code": 403}),
     "filter": (400, {"message": "The response was filtered", "code": "content_filter"}),
     "long": (
         400,
@@ -96,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         state = self.server.state
         self.body = self.rfile.read(int(self.headers["content-length"]))
         asked = json.loads(self.body)
-        message = next(m["content"] for m in asked["messages"] if m["role"] == "user")
+        message = next((m["content"] for m in asked["messages"] if m["role"] == "user"), "")
         with state.lock:
             state.now += 1
             state.most = max(state.most, state.now)
@@ -137,6 +140,10 @@ class Handler(BaseHTTPRequestHandler):
             )
             error = {"message": said, "param": "max_tokens", "code": "unsupported_parameter"}
             self.reply(400, {"error": error})
+        elif not asked["messages"]:
+            self.reply(400, {"error": {"message": "messages: there are none"}})
+        elif len(message.split()) > CONTEXT:
+            self.fail("long")
         else:
             self.reply(200, self.made_up(asked, message))
 
@@ -186,20 +193,27 @@ class Handler(BaseHTTPRequestHandler):
 
     def made_up(self, asked: dict[str, object], message: str) -> dict[str, object]:
         options = self.server.state.options
-        choice: dict[str, object] = {"index": 0, "finish_reason": "stop"}
-        words = message.split()
+        words = message.split()[::-1]
+        most = int(str(asked.get("max_tokens") or asked.get("max_completion_tokens")))
+        if options.lifelike:
+            time.sleep(0.002 * min(most, len(words) + 1))
+            if asked.get("temperature"):
+                random.Random(asked.get("seed")).shuffle(words)  # type: ignore[arg-type]
+        tokens = min(most, len(words) + 1)  # one for the end
+        ended, words = len(words) < most, words[:most]
+        choice: dict[str, object] = {"index": 0, "finish_reason": "stop" if ended else "length"}
         likes = zlib.crc32(message.encode()) % 9 + 1 if options.opinions else 9
         if asked.get("logprobs") and not options.no_logprobs:
             choice["logprobs"] = {"content": [digits(int(str(asked["top_logprobs"])), likes)]}
-        text = " ".join(reversed(words))
+        text = " ".join(words)
         if options.think:
             text = f"<think>\nhm\n</think>\n\n{text}"
         choice["message"] = {"role": "assistant", "content": text}
         if asked.get("return_token_ids"):
-            choice["token_ids"] = [*range(len(words)), 0]
+            choice["token_ids"] = [*range(1, len(words) + 1), *([0] if ended else [])]
         answer: dict[str, object] = {"object": "chat.completion", "choices": [choice]}
         if not options.no_usage:
-            answer["usage"] = {"prompt_tokens": 10, "completion_tokens": len(words) + 1}
+            answer["usage"] = {"prompt_tokens": 10, "completion_tokens": tokens}
         return answer
 
     def pass_on(self) -> None:
@@ -254,6 +268,7 @@ def main() -> None:
     parser.add_argument("--capacity", type=int)
     parser.add_argument("--delay", type=float, default=0.0)
     for name in (
+        "lifelike",
         "no-logprobs",
         "no-max-tokens",
         "no-models",

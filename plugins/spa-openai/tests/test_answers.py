@@ -8,6 +8,7 @@ import math
 import pytest
 
 from spa.api import ChatRequest, ChatResult, LabelRequest, LabelResult, Message, SpaError
+from spa.testing import check_backend
 
 DIGITS = tuple("123456789")
 
@@ -44,6 +45,13 @@ def test_a_chat_request_says_all_there_is_to_say(serve, connect):
     ]
 
 
+def test_it_keeps_the_contract_of_backends(serve, connect):
+    backend = connect(serve("--owner", "vllm", "--lifelike"))
+    report = check_backend(backend)
+    report.raise_if_failed()
+    assert len(report.checks) >= 13
+
+
 def test_seeds_can_be_left_out(serve, connect):
     server = serve()
     list(connect(server, send_seed=False).answer([ask(seed=3)]))
@@ -64,7 +72,7 @@ def test_every_place_is_answered_once(serve, connect):
 def test_vllm_tells_the_token_ids(serve, connect):
     server = serve("--owner", "vllm")
     ((_, result),) = connect(server).answer([ask()])
-    assert result.token_ids == (0, 1, 0)
+    assert result.token_ids == (1, 2, 0)
     assert server.bodies[0]["return_token_ids"] is True
 
 

@@ -98,6 +98,7 @@ def test_a_lasting_fault_sets_its_row_aside_and_the_others_go_on(
         ("413", "too_long", "body too large. Shorten the prompt"),
         ("long", "too_long", "This model's maximum context length is 64 tokens"),
         ("filter", "refused", "The response was filtered"),
+        ("flagged", "refused", "Your input was flagged"),
         ("withheld", "refused", "a content filter of the service withheld the answer"),
     ],
 )
@@ -275,6 +276,15 @@ def test_requests_per_minute(serve, connect):
     times = [each["time"] for each in server.seen()["requests"]]
     # 60 at once are a tenth of a minute's worth; the other 15 come ten a second.
     assert 1.3 <= times[-1] - times[0] <= 15.0
+
+
+def test_tokens_per_minute(serve, connect):
+    server = serve()
+    requests = [ask(str(n), max_tokens=1000) for n in range(8)]
+    list(connect(server, tokens_per_minute=60_000).answer(requests))
+    times = [each["time"] for each in server.seen()["requests"]]
+    # 6,000 at once are a tenth of a minute's worth; the other 2,000 come 1,000 a second.
+    assert 1.8 <= times[-1] - times[0] <= 15.0
 
 
 def test_the_cost_limit(serve, connect):

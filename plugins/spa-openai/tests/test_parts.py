@@ -11,6 +11,7 @@ import pytest
 
 from spa.api import ChatRequest, LabelResult, Message, RequestFailure
 from spa_openai.config import Price
+from spa_openai.failures import row_of_answer
 from spa_openai.flow import Flow
 from spa_openai.labels import label_result, missing_bound
 from spa_openai.pace import Pace, estimated_tokens
@@ -213,7 +214,15 @@ def test_a_prefilled_answer_is_not_searched_for_reasoning():
 
 
 def test_what_a_model_refuses_by_the_protocol_is_a_failure():
-    assert reply(None, message={"refusal": "I cannot"}).reason == "refused"
+    found = answer(message={"content": None, "refusal": "I cannot"})
+    failure = row_of_answer(ChatRequest((Message("user", "x"),)), found, None)
+    assert failure is not None
+    assert failure.reason == "refused"
+
+
+def test_counts_that_are_null_are_none():
+    body = b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": null}}'
+    assert read_answer(body).usage == Usage()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,13 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 from spa.api import ChatRequest, Request, RequestFailure, Result, SpaError
 from spa_openai.bodies import LimitKey, write_body
 from spa_openai.config import OpenAIConfig
-from spa_openai.failures import no_logprobs, refuses_limit_key, row_failure, unreachable
+from spa_openai.failures import (
+    no_logprobs,
+    refuses_limit_key,
+    row_failure,
+    row_of_answer,
+    unreachable,
+)
 from spa_openai.flow import Flow
 from spa_openai.labels import label_result
 from spa_openai.pace import Pace
@@ -136,10 +142,11 @@ class Asker:
 
     def _result(self, request: Request, answer: Answer) -> Result | RequestFailure:
         config = self._config
+        failure = row_of_answer(request, answer, config.max_context)
+        if failure is not None:
+            return failure
         if isinstance(request, ChatRequest):
-            return chat_result(request, answer, max_context=config.max_context)
-        if answer.choice.refused:
-            return RequestFailure("refused", "a content filter of the service withheld the answer")
+            return chat_result(request, answer)
         place = next(iter(answer.choice.places), None)
         if place is None or not place.top_logprobs:
             raise no_logprobs(config, "there are none in its answers")

@@ -154,7 +154,7 @@ class OpenAIConfig(ComponentConfig):
         default=300.0, gt=0, allow_inf_nan=False, description="Seconds until a try is given up."
     )
     max_retries: Annotated[int, NotInKey("changes speed only")] = Field(
-        default=5,
+        default=6,
         ge=0,
         description="How often a request is sent again after a fault of server or network.",
     )

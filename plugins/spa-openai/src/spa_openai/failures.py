@@ -11,15 +11,17 @@ from collections.abc import Sequence
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError
 
-from spa.api import LabelRequest, Request, RequestFailure, SpaError
+from spa.api import ChatRequest, LabelRequest, Request, RequestFailure, SpaError
 from spa_openai.config import OpenAIConfig
 from spa_openai.secrets import without_key
+from spa_openai.wire import Answer
 
 __all__ = [
     "MalformedAnswer",
     "no_logprobs",
     "refuses_limit_key",
     "row_failure",
+    "row_of_answer",
     "server_message",
     "unreachable",
 ]
@@ -28,7 +30,9 @@ _LONGEST = 300  # characters of a server's message that are worth reading
 _TOO_LONG = re.compile(
     r"context.{0,3}(length|size|window)|exceeds?.{0,40}context|maximum.{0,30}tokens|too long", re.I
 )
-_FILTERED = re.compile(r"content.{0,3}(filter|policy|management)|safety system", re.I)
+_FILTERED = re.compile(
+    r"content.{0,3}(filter|policy|management)|safety system|moderation|flagged", re.I
+)
 _UNPAID = re.compile(r"insufficient_quota|billing", re.I)
 
 
@@ -93,8 +97,10 @@ def row_failure(
     if isinstance(error, APIConnectionError):
         return _connection(error, config)
     status, said = error.status_code, server_message(error, key)
+    if status in (400, 403) and _FILTERED.search(f"{error.code} {said}"):
+        return RequestFailure("refused", f"a content filter of the service says: {said}")
     _stop_if_hopeless(error, config, said, served)
-    if isinstance(request, LabelRequest) and status in (400, 422) and "logprobs" in str(error.body):
+    if isinstance(request, LabelRequest) and status in (400, 422) and "logprob" in said:
         raise no_logprobs(config, f"it says: {said}. If it allows fewer, lower top_logprobs")
     if status in (408, 409, 429) or status >= 500:
         return _in_spite_of_retries(status, said)
@@ -115,9 +121,28 @@ def _of_the_row(error: APIStatusError, said: str) -> RequestFailure:
         return RequestFailure(
             "too_long", f"the server says: {said}. Shorten the prompt or lower max_tokens."
         )
-    if _FILTERED.search(f"{error.code} {said}"):
-        return RequestFailure("refused", f"a content filter of the service says: {said}")
     return RequestFailure("bad_request", f"the server refuses the request ({status}): {said}")
+
+
+def row_of_answer(
+    request: Request, answer: Answer, max_context: int | None
+) -> RequestFailure | None:
+    """Why a row is set aside although there is an answer; None if it is not."""
+    if answer.choice.refused:
+        return RequestFailure(
+            "refused",
+            "a content filter of the service withheld the answer. A model on a server of your own "
+            "may answer such rows.",
+        )
+    room = request.max_tokens if isinstance(request, ChatRequest) else 1
+    prompt_tokens = answer.usage.prompt_tokens if answer.usage is not None else 0
+    if max_context is not None and prompt_tokens + room > max_context:
+        return RequestFailure(
+            "too_long",
+            f"the prompt has {prompt_tokens:,} tokens and {room:,} are to be generated, but "
+            f"max_context is {max_context:,}. Shorten the prompt or lower max_tokens.",
+        )
+    return None
 
 
 def _connection(error: APIConnectionError, config: OpenAIConfig) -> RequestFailure:

@@ -18,6 +18,11 @@ def _list(value: Any) -> Any:  # noqa: ANN401 - whatever a server says
     return () if value is None else value
 
 
+def _count(value: Any) -> Any:  # noqa: ANN401 - whatever a server says
+    return 0 if value is None else value
+
+
+Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
 Text = Annotated[str, BeforeValidator(_text)]
 
 
@@ -76,8 +81,8 @@ class Choice(_Part):
 class Usage(_Part):
     """Tokens that were counted."""
 
-    prompt_tokens: int = Field(default=0, ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
 
 
 class Answer(_Part):
