@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from spa.engine.keys import canonical_json, derive_seed, key_config, stage_key
+from spa.engine.keys import SeedsBelow, canonical_json, derive_seed, key_config, stage_key
 from spa.fields import ComponentConfig, NotInKey
 
 
@@ -50,3 +50,10 @@ def test_seeds_are_stable_and_differ_by_place() -> None:
     seeds = {derive_seed(*place) for place in places}
     assert len(seeds) == len(places)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_seeds_that_share_a_place_are_those_of_their_places() -> None:
+    below = SeedsBelow(3, "sample", "ü/1", 0)
+    assert [below.seed(i) for i in range(12)] == [
+        derive_seed(3, "sample", "ü/1", 0, i) for i in range(12)
+    ]

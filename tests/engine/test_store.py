@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from spa.engine.answers import AnswerLog, request_key
-from spa.engine.arrow import schema_of
+from spa.engine.records import schema_of
 from spa.engine.rows import JudgedRow, NamedVerdict, VerdictRow
 from spa.engine.store import RowWriter, StageFolder
 from spa.types import (
@@ -42,8 +44,8 @@ ROWS = [
 def test_rows_come_back_as_they_were(tmp_path: Path, row: object) -> None:
     folder = StageFolder(tmp_path / "s", type(row))
     writer = RowWriter(folder)
-    writer.rows("job", [row, row])
-    writer.commit(["job"], {"jobs": 1})
+    writer.rows(0, "job", [row, row])
+    writer.commit({"jobs": 1})
     assert list(folder.read()) == [row, row]
     assert folder.info()["rows"] == 2
 
@@ -67,9 +69,9 @@ def test_a_type_that_rows_do_not_use_is_refused() -> None:
 def test_rows_are_stored_in_the_order_of_the_jobs(tmp_path: Path) -> None:
     folder = StageFolder(tmp_path / "s", Prompt)
     writer = RowWriter(folder)
-    for name in ("c", "a", "b"):
-        writer.rows(name, [Prompt(name, ())])
-    writer.commit(["a", "b", "c"], {})
+    for place, name in ((2, "c"), (0, "a"), (1, "b")):
+        writer.rows(place, name, [Prompt(name, ())])
+    writer.commit({})
     assert [prompt.id for prompt in folder.read()] == ["a", "b", "c"]
     assert sorted(p.name for p in folder.path.iterdir()) == ["data.parquet", "stage.json"]
     assert pq.read_table(folder.path / "data.parquet").column("id").to_pylist() == ["a", "b", "c"]
@@ -78,18 +80,20 @@ def test_rows_are_stored_in_the_order_of_the_jobs(tmp_path: Path) -> None:
 def test_a_stage_that_died_goes_on_and_tries_failed_jobs_again(tmp_path: Path) -> None:
     folder = StageFolder(tmp_path / "s", Prompt)
     first = RowWriter(folder)
-    first.rows("a", [Prompt("a", ())])
+    first.rows(0, "a", [Prompt("a", ())])
     first.fail("b", RequestFailure("too_long", "m"))
     first.close()
     with (folder.path / "part-00000.jsonl").open("ab") as part:
         part.write(b'{"job":"c","ro')
     assert not folder.is_committed
     second = RowWriter(folder)
-    assert second.done == {"a"}
+    assert second.done == 1
+    assert [second.has(place, job) for place, job in enumerate("abc")] == [True, False, False]
+    assert not second.has(0, "another")
     assert second.failures == {}
-    second.rows("c", [Prompt("c", ())])
+    second.rows(2, "c", [Prompt("c", ())])
     second.fail("b", RequestFailure("too_long", "again"))
-    second.commit(["a", "b", "c"], {})
+    second.commit({})
     assert folder.is_committed
     assert [prompt.id for prompt in folder.read()] == ["a", "c"]
     assert folder.info()["failure_reasons"] == {"too_long": 1}
@@ -101,7 +105,7 @@ def test_answers_are_found_again_by_their_request(tmp_path: Path) -> None:
     label = LabelRequest((Message("user", "a"),), ("1", "2"))
     results = {
         request_key(chat): ChatResult("t", (1,), "stop", 2),
-        request_key(label): LabelResult((-0.1, -2.5), 0.9, 4),
+        request_key(label): LabelResult((-0.1, -math.inf), 0.9, 4),
     }
     log = AnswerLog(tmp_path / "answers.jsonl")
     for key, result in results.items():
@@ -116,10 +120,74 @@ def test_answers_are_found_again_by_their_request(tmp_path: Path) -> None:
 def test_rows_of_an_interrupted_stage_can_be_looked_at(tmp_path: Path) -> None:
     row = JudgedRow("p/s0", "p", {"h": Score(None, "unparsable")})
     writer = RowWriter(StageFolder(tmp_path / "s", JudgedRow))
-    writer.rows("job", [row])
+    writer.rows(0, "job", [row])
     writer.close()
     again = RowWriter(StageFolder(tmp_path / "s", JudgedRow))
     assert list(again.kept()) == [row]
-    again.rows("other", [row])
+    again.rows(1, "other", [row])
     assert list(again.kept()) == [row, row]
     again.close()
+
+
+def test_what_a_row_cannot_hold_is_refused_when_it_is_written(tmp_path: Path) -> None:
+    writer = RowWriter(StageFolder(tmp_path / "s", Response))
+    with pytest.raises(TypeError, match=r"Expected `str`, got `null` - at `\$\[0\]\.text`"):
+        writer.rows(0, "job", [Response(None)])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Encoding objects of type object is unsupported"):
+        writer.rows(0, "job", [Response("", details={"a": object()})])  # type: ignore[dict-item]
+    assert writer.done == 0
+    writer.close()
+
+
+@pytest.mark.parametrize("byte", range(0, 150, 7))
+def test_a_flipped_bit_costs_the_rows_of_one_job(
+    tmp_path: Path, byte: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = StageFolder(tmp_path / "s", Prompt)
+    writer = RowWriter(folder)
+    for place, name in enumerate("abc"):
+        writer.rows(place, name, [Prompt(name, (Message("user", name * 90),))])
+    writer.close()
+    part = folder.path / "part-00000.jsonl"
+    content = bytearray(part.read_bytes())
+    length = content.index(b"\n") + 1
+    content[length + byte] ^= 4
+    part.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        again = RowWriter(folder)
+    assert [again.has(place, job) for place, job in enumerate("abc")] == [True, False, True]
+    assert f"{part}: 1 lines are damaged (line 2) and left out" in caplog.text
+    again.rows(1, "b", [Prompt("b", ())])
+    again.commit({})
+    assert [prompt.id for prompt in folder.read()] == ["a", "b", "c"]
+
+
+def test_damaged_answers_are_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    keys = [request_key(ChatRequest((Message("user", text),))) for text in "abc"]
+    log = AnswerLog(path)
+    for key in keys:
+        log.keep(key, ChatResult("text", (1,), "stop", 2))
+    log.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    again = AnswerLog(path)
+    found = [again.find(key) is not None for key in keys]
+    assert found == [True, False, True]
+    again.keep(keys[1], ChatResult("new", (1,), "stop", 2))
+    assert again.find(keys[1]) == ChatResult("new", (1,), "stop", 2)
+    again.close()
+
+
+def test_many_answers_are_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    keys = [request_key(ChatRequest((Message("user", str(i)),))) for i in range(2000)]
+    log = AnswerLog(path)
+    for i, key in enumerate(keys):
+        log.keep(key, ChatResult(str(i), (i,), "stop", 2))
+    assert all(log.find(key) == ChatResult(str(i), (i,), "stop", 2) for i, key in enumerate(keys))
+    log.close()
+    log = AnswerLog(path)
+    assert all(log.find(key) == ChatResult(str(i), (i,), "stop", 2) for i, key in enumerate(keys))
+    log.close()

@@ -51,8 +51,8 @@ def make_evaluated_run(
     ]
     writer = RowWriter(StageFolder(runs / "store" / f"evaluate-{name}", EvaluationRow))
     rows = [EvaluationRow(str(r["prompt_id"]), "spa-align/judge-scores", r) for r in records]
-    writer.rows("all", rows)
-    writer.commit(["all"], {"stage": "evaluate"})
+    writer.rows(0, "all", rows)
+    writer.commit({"stage": "evaluate"})
     manifest = {
         "name": name,
         "status": "done",

@@ -160,6 +160,6 @@ def _stage(
 ) -> dict[str, Any]:
     folder = f"{name}-{number:016x}"
     writer = RowWriter(StageFolder(runs / "store" / folder, row_type))
-    writer.rows("all", rows)
-    writer.commit(["all"], {"stage": name})
+    writer.rows(0, "all", rows)
+    writer.commit({"stage": name})
     return {"name": name, "round": number, "folder": folder}

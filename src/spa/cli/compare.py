@@ -33,8 +33,9 @@ def compare(
 ) -> None:
     """Compare finished runs, paired by held-out prompt.
 
-    It shows what differs in their recipes, and what that changed against the first run. A difference is bold where its
-    interval excludes 0, and Holm's method agrees where there are several.
+    It shows what differs in their recipes, and what that changed against the first run. A
+    difference is bold where its interval excludes 0, and Holm's method agrees where there are
+    several.
     """
     from spa.cli.console import print_json
     from spa.comparison.figures import compare as compare_runs

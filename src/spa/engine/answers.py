@@ -1,52 +1,102 @@
 """Keeps every raw answer of a model, apart from what components make of it.
 
 An answer is found by the request that it answers, so resuming a stage, or parsing again with a
-mended parser, asks a model only for what is missing.
+mended parser, asks a model only for what is missing. The answers stay on disk; what is held in
+memory is where each of them lies, 16 bytes an answer of an earlier process and a bounded number of
+the latest ones.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from array import array
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+import msgspec
+import numpy as np
 
-from spa.engine.lines import LineFile
+from spa.engine.lines import LineFile, Place
 from spa.types import ChatResult, LabelResult, Request, Result
 
 __all__ = ["AnswerLog", "request_key"]
 
-_REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
-_CHAT = TypeAdapter(ChatResult)
-_LABEL = TypeAdapter(LabelResult)
+_RECENT = 1 << 15
+_PREFIX = 16  # hexadecimal digits of a key that the index holds; the line on disk has all of them
+_encode = msgspec.json.Encoder().encode
+
+
+class _Head(msgspec.Struct):
+    """The key of a line; the rest of it is skipped."""
+
+    request: str
+
+
+class _StoredLabels(msgspec.Struct):
+    """A label result: JSON has no word for the logarithm of 0."""
+
+    logprobs: list[float | None]
+    mass: float
+    prompt_tokens: int
+
+
+class _ChatLine(msgspec.Struct, tag="chat", tag_field="kind"):
+    request: str
+    result: ChatResult
+
+
+class _LabelLine(msgspec.Struct, tag="label", tag_field="kind"):
+    request: str
+    result: _StoredLabels
+
+
+_head = msgspec.json.Decoder(_Head)
+_line = msgspec.json.Decoder(_ChatLine | _LabelLine)
 
 
 def request_key(request: Request) -> str:
     """The sha256 of a request with its seed."""
-    kind = type(request).__name__
-    return hashlib.sha256(kind.encode() + _REQUEST.dump_json(request)).hexdigest()
+    kind = type(request).__name__.encode()
+    return hashlib.sha256(kind + _encode(request)).hexdigest()
 
 
 class AnswerLog:
-    """The answers of one model to one stage, on disk and in memory."""
+    """The answers of one model to one stage, on disk."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the log and reads what is there.
+        """Opens the log and finds out what is there.
 
         Raises:
             RunError: If the folder cannot be written.
         """
         self._file = LineFile(path)
-        self._known: dict[str, Result] = {}
-        for line in self._file.read():
-            read = _CHAT.validate_python if line["kind"] == "chat" else _read_label
-            self._known[line["request"]] = read(line["result"])
+        keys, starts, lengths = array("Q"), array("Q"), array("I")
+        for (start, length), body in self._file.read():
+            keys.append(_short(_head.decode(b"{" + body).request))
+            starts.append(start)
+            lengths.append(length)
+        order = np.argsort(np.asarray(keys, dtype=np.uint64), kind="stable")
+        self._keys = np.asarray(keys, dtype=np.uint64)[order]
+        self._starts = np.asarray(starts, dtype=np.uint64)[order]
+        self._lengths = np.asarray(lengths, dtype=np.uint32)[order]
+        self._recent: dict[int, Place] = {}
+        self._older: dict[int, Place] = {}
 
     def find(self, key: str) -> Result | None:
-        """The stored answer to a request, if there is one."""
-        return self._known.get(key)
+        """The stored answer to a request, if there is one and it is sound.
+
+        Of the answers kept by this object only the latest tens of thousands are found.
+        """
+        short = _short(key)
+        place = self._recent.get(short) or self._older.get(short) or self._before(short)
+        body = None if place is None else self._file.at(place)
+        if body is None:
+            return None
+        line = _line.decode(b"{" + body)
+        if line.request != key:
+            return None
+        return line.result if isinstance(line, _ChatLine) else _labels(line.result)
 
     def keep(self, key: str, result: Result) -> None:
         """Stores an answer before any component sees it.
@@ -54,20 +104,40 @@ class AnswerLog:
         Raises:
             RunError: If the disk is full.
         """
-        chat = isinstance(result, ChatResult)
-        body = (
-            _CHAT.dump_json(result) if isinstance(result, ChatResult) else _LABEL.dump_json(result)
-        )
-        kind = b"chat" if chat else b"label"
-        self._file.append(b'{"kind":"%s","request":"%s","result":%s}' % (kind, key.encode(), body))
-        self._known[key] = result
+        if isinstance(result, ChatResult):
+            kind, stored = b"chat", _encode(result)
+        else:
+            kind, stored = b"label", _encode(_storable(result))
+        body = b'{"kind":"%b","request":"%b","result":%b}' % (kind, key.encode(), stored)
+        if len(self._recent) >= _RECENT:
+            self._older, self._recent = self._recent, {}
+        self._recent[_short(key)] = self._file.append(body)
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
+    def _before(self, short: int) -> Place | None:
+        """Where the answer of an earlier process lies."""
+        if not len(self._keys):
+            return None
+        at = int(np.searchsorted(self._keys, np.uint64(short)))
+        if at == len(self._keys) or int(self._keys[at]) != short:
+            return None
+        return int(self._starts[at]), int(self._lengths[at])
 
-def _read_label(found: dict[str, Any]) -> LabelResult:
-    """JSON knows no infinity: the logarithm of probability 0 is written as null."""
-    logprobs = [-math.inf if each is None else each for each in found["logprobs"]]
-    return _LABEL.validate_python({**found, "logprobs": logprobs})
+
+def _short(key: str) -> int:
+    return int(key[:_PREFIX], 16)
+
+
+def _storable(result: LabelResult) -> Any:
+    if -math.inf not in result.logprobs:
+        return result
+    logprobs = [None if each == -math.inf else each for each in result.logprobs]
+    return _StoredLabels(logprobs, result.mass, result.prompt_tokens)
+
+
+def _labels(stored: _StoredLabels) -> LabelResult:
+    logprobs = tuple(-math.inf if each is None else each for each in stored.logprobs)
+    return LabelResult(logprobs, stored.mass, stored.prompt_tokens)

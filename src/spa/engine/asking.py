@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from inspect import isgenerator
 from itertools import count
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from spa.contracts import Backend, Returns, Waiting
 from spa.engine.answers import request_key
-from spa.engine.keys import derive_seed
+from spa.engine.keys import SeedsBelow
 from spa.errors import RequestError, RunError, SpaError
 from spa.types import ChatRequest, ChatResult, LabelRequest, Request, RequestFailure, Result
 
@@ -31,10 +31,17 @@ _FINISHED_HELD = 256  # jobs that ended at once, with stored answers: hand them 
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[T]):
-    """One row's work: its id and what starts the component on it."""
+    """One row's work.
+
+    Attributes:
+        id: Unique in its stage, and stable.
+        start: Starts the component on it.
+        place: Its place among all jobs of the stage, from 0; the engine fills it in.
+    """
 
     id: str
     start: Callable[[], Returns[T]]
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class _Active(Generic[T]):
     rounds: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Question:
     """A request with the generator and the place in it that the answer goes to."""
 
@@ -301,8 +308,9 @@ class _Driver(Generic[T]):
             raise TypeError(f"a component asks by yielding requests, not {kind}")
         active.answers = [None] * len(requests)
         active.missing = 0
+        seeds = SeedsBelow(self.seed, self.stage, active.job.id, active.rounds)
         for place, bare in enumerate(requests):
-            request = self._seeded(bare, active, place)
+            request = _seeded(bare, seeds, place)
             key = request_key(request)
             stored = self.memory.find(key)
             if stored is not None:
@@ -314,11 +322,20 @@ class _Driver(Generic[T]):
         active.rounds += 1
         return active.missing > 0
 
-    def _seeded(self, request: Request, active: _Active[T], place: int) -> Request:
-        if not isinstance(request, ChatRequest) or request.seed is not None:
-            return request
-        seed = derive_seed(self.seed, self.stage, active.job.id, active.rounds, place)
-        return replace(request, seed=seed)
+
+def _seeded(request: Request, seeds: SeedsBelow, place: int) -> Request:
+    """The request with a seed: its own, or one derived from its place."""
+    if not isinstance(request, ChatRequest) or request.seed is not None:
+        return request
+    # Written out, as this is done for every row and `replace` takes three times as long.
+    return ChatRequest(
+        request.messages,
+        request.max_tokens,
+        request.temperature,
+        request.top_p,
+        seeds.seed(place),
+        request.prefill,
+    )
 
 
 def _component_failure(error: Exception) -> RequestFailure:

@@ -1,23 +1,70 @@
 """Append-only files of JSON lines: what survives when a process dies at any moment.
 
-A line counts once its newline is there. A torn last line is cut off at opening.
+Every line is one JSON object that begins with a checksum of the rest::
+
+    {"crc":"1c291ca3","job":"p7", ... }
+
+A line counts once its newline is there and its checksum is right. A torn last line is cut off at
+opening; a line that was damaged on disk is left out and told of, and what it held is done again.
 """
 
 from __future__ import annotations
 
-import json
+import logging
+import os
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from zlib import crc32
 
 from spa.engine.files import disk_errors
+from spa.errors import RunError
 
-__all__ = ["LineFile"]
+__all__ = ["LineFile", "Place", "seal", "unseal"]
+
+logger = logging.getLogger(__name__)
+
+FLUSH_EVERY = 0.05
+"""Seconds after which an appended line is with the operating system at the latest."""
+
+_FLUSH_BYTES = 1 << 18
+_READ_BYTES = 1 << 20
+_HEAD = b'{"crc":"'
+_HEAD_LENGTH = len(_HEAD) + 8 + len(b'",')
+_SHOWN = 5
+
+Place = tuple[int, int]
+"""Where a line lies: its first byte, and its length without the newline."""
+
+
+def seal(body: bytes) -> bytes:
+    """A JSON object with its checksum in front.
+
+    Args:
+        body: The text of an object that is not empty, on one line.
+    """
+    rest = body[1:]
+    return b'%b%08x",%b' % (_HEAD, crc32(rest), rest)
+
+
+def unseal(line: bytes) -> bytes | None:
+    """What follows the checksum of a sealed line, its closing brace included.
+
+    Returns:
+        None if the line is not what was written.
+    """
+    rest = line[_HEAD_LENGTH:]
+    return rest if line[:_HEAD_LENGTH] == b'%b%08x",' % (_HEAD, crc32(rest)) else None
 
 
 class LineFile:
-    """A file of JSON lines that is read at opening and then only appended to."""
+    """A file of sealed JSON lines that is read at opening and then only appended to.
+
+    Appended lines are gathered and handed to the operating system together, at the latest after
+    `FLUSH_EVERY` seconds, by a thread: the process that appends may wait for a model meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
         """Opens for appending; creates folders and cuts off a torn last line.
@@ -29,9 +76,16 @@ class LineFile:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _repair(path)
-            # Unbuffered: what append wrote is with the operating system, and nothing waits to fail
-            # at closing.
             self._file = path.open("ab", buffering=0)
+            self._reader = path.open("rb", buffering=0)
+            self._end = path.stat().st_size
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._fault: RunError | None = None
+        self._fault_told = False
+        self._flusher: threading.Thread | None = None
+        self._closing = threading.Event()
 
     def __enter__(self) -> LineFile:
         """Returns the file itself."""
@@ -46,16 +100,44 @@ class LineFile:
         """Closes the file."""
         self.close()
 
-    def append(self, line: bytes) -> None:
-        """Appends one JSON text and hands it to the operating system.
+    def append(self, body: bytes) -> Place:
+        """Appends one JSON object, sealed, and returns where it lies.
+
+        Raises:
+            RunError: If the disk is full, maybe found out about lines appended before.
+        """
+        line = seal(body)
+        with self._lock:
+            self._raise_fault()
+            place = (self._end, len(line))
+            self._waiting += (line, b"\n")
+            self._waiting_bytes += len(line) + 1
+            self._end += len(line) + 1
+            if self._waiting_bytes >= _FLUSH_BYTES:
+                self._write()
+        if self._flusher is None:
+            self._start_flusher()
+        return place
+
+    def flush(self) -> None:
+        """Hands everything appended to the operating system.
 
         Raises:
             RunError: If the disk is full.
         """
-        left = memoryview(line + b"\n")
+        with self._lock:
+            self._raise_fault()
+            self._write()
+
+    def sync(self) -> None:
+        """Makes everything appended durable.
+
+        Raises:
+            RunError: If the disk is full or does not take it.
+        """
+        self.flush()
         with disk_errors(self.path):
-            while left:
-                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Closes the file.
@@ -63,14 +145,95 @@ class LineFile:
         Raises:
             RunError: If the disk is full.
         """
-        with disk_errors(self.path):
+        self._closing.set()
+        if self._flusher is not None:
+            self._flusher.join()
+        try:
+            with self._lock:
+                if not self._fault_told:
+                    self._raise_fault()
+                    self._write()
+        finally:
+            self._reader.close()
             self._file.close()
 
-    def read(self) -> Iterator[Any]:
-        """Yields the values of all whole lines."""
-        with self.path.open("rb") as file:
-            for line in file:
-                yield json.loads(line)
+    def read(self) -> Iterator[tuple[Place, bytes]]:
+        """Yields the place of every sound line with what follows its checksum.
+
+        Damaged lines are left out; a warning says how many and where.
+        """
+        self.flush()
+        damaged: list[int] = []
+        start = 0
+        with self.path.open("rb", buffering=_READ_BYTES) as file:
+            for number, line in enumerate(file, start=1):
+                body = unseal(line[:-1])
+                if body is None:
+                    damaged.append(number)
+                else:
+                    yield (start, len(line) - 1), body
+                start += len(line)
+        if damaged:
+            logger.warning("%s", _told(self.path, damaged))
+
+    def at(self, place: Place) -> bytes | None:
+        """What follows the checksum of one line; None if it was damaged.
+
+        Raises:
+            RunError: If the disk is full or cannot be read.
+        """
+        start, length = place
+        if self._waiting:
+            self.flush()
+        with disk_errors(self.path):
+            return unseal(os.pread(self._reader.fileno(), length, start))
+
+    def _raise_fault(self) -> None:
+        """Tells of an error of the flusher, or again of an earlier one."""
+        if self._fault is not None:
+            self._fault_told = True
+            raise self._fault
+
+    def _write(self) -> None:
+        """Writes what waits; the lock is held."""
+        left = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        try:
+            with disk_errors(self.path):
+                while left:
+                    left = left[self._file.write(left) :]
+        except RunError as error:
+            self._fault = error
+            self._fault_told = threading.current_thread() is not self._flusher
+            raise
+
+    def _start_flusher(self) -> None:
+        self._flusher = threading.Thread(
+            target=_flush_until_closed, args=(weakref.ref(self), self._closing), daemon=True
+        )
+        self._flusher.start()
+
+
+def _flush_until_closed(file: weakref.ref[LineFile], closing: threading.Event) -> None:
+    """The thread of a file; it does not keep a file alive that was forgotten."""
+    while not closing.wait(FLUSH_EVERY):
+        found = file()
+        if found is None:
+            return
+        try:
+            found.flush()
+        except RunError:  # the next append raises it where it can be handled
+            return
+
+
+def _told(path: Path, damaged: list[int]) -> str:
+    lines = ", ".join(map(str, damaged[:_SHOWN]))
+    more = f" and {len(damaged) - _SHOWN} more" if len(damaged) > _SHOWN else ""
+    return (
+        f"{path}: {len(damaged)} lines are damaged (line {lines}{more}) and left out; what they "
+        "held is done again. Is the disk sound?"
+    )
 
 
 def _repair(path: Path) -> None:

@@ -6,22 +6,28 @@
                   failures.jsonl      jobs that could not be done, with the reason
                   data.parquet        all rows, in the order of the jobs
                   stage.json          the commit marker, written last
+
+However many rows there are, memory holds 16 bytes a job and a chunk of rows.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from zlib import crc32
 
-from pydantic import TypeAdapter
+import msgspec
 
-from spa.engine.arrow import from_arrow, schema_of, to_arrow
 from spa.engine.files import disk_errors, publish, unfinished, write_json
-from spa.engine.lines import LineFile
+from spa.engine.lines import LineFile, Place
+from spa.engine.records import RowCodec
+from spa.errors import RunError
 from spa.types import RequestFailure
 
 __all__ = ["RowWriter", "StageFolder"]
@@ -30,7 +36,25 @@ R = TypeVar("R")
 CHUNK = 4096
 
 
-@dataclass(frozen=True, slots=True)
+class _Head(msgspec.Struct):
+    """Which job a line is of; its rows are skipped."""
+
+    place: int
+    job: str
+
+
+class _Line(msgspec.Struct):
+    """A line with its rows as they stand."""
+
+    rows: msgspec.Raw
+
+
+_head = msgspec.json.Decoder(_Head)
+_line = msgspec.json.Decoder(_Line)
+_text = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
 class StageFolder(Generic[R]):
     """Where a stage keeps its rows.
 
@@ -41,6 +65,11 @@ class StageFolder(Generic[R]):
 
     path: Path
     row_type: type[R]
+
+    @cached_property
+    def codec(self) -> RowCodec[R]:
+        """Writes and reads its rows."""
+        return RowCodec(self.row_type)
 
     @property
     def marker(self) -> Path:
@@ -61,11 +90,9 @@ class StageFolder(Generic[R]):
         """Yields the rows of a committed stage in order."""
         import pyarrow.parquet as pq
 
-        adapter = TypeAdapter(self.row_type)
         with pq.ParquetFile(self.path / "data.parquet") as file:
             for batch in file.iter_batches(CHUNK):
-                for row in batch.to_pylist():
-                    yield adapter.validate_python(from_arrow(row, self.row_type))
+                yield from self.codec.rows(batch)
 
     def failures(self) -> dict[str, RequestFailure]:
         """The jobs that could not be done, with the reason, by job id."""
@@ -73,9 +100,8 @@ class StageFolder(Generic[R]):
         if not path.is_file():
             return {}
         with LineFile(path) as file:
-            return {
-                line["job"]: RequestFailure(line["reason"], line["message"]) for line in file.read()
-            }
+            lines = [json.loads(b"{" + body) for _, body in file.read()]
+        return {line["job"]: RequestFailure(line["reason"], line["message"]) for line in lines}
 
 
 class RowWriter(Generic[R]):
@@ -89,33 +115,50 @@ class RowWriter(Generic[R]):
         """
         self.folder = folder
         self.failures: dict[str, RequestFailure] = {}
-        self._adapter = TypeAdapter(list[folder.row_type])  # type: ignore[name-defined]  # a run-time type
         self._part = LineFile(folder.path / "part-00000.jsonl")
-        self._jobs: dict[str, list[Any]] = {line["job"]: line["rows"] for line in self._part.read()}
+        self._jobs = _Jobs()
+        for place, body in self._part.read():
+            head = _head.decode(b"{" + body)
+            self._jobs.add(head.place, head.job, place)
         with disk_errors(folder.path):
             # A job that failed is tried again when the stage goes on.
             (folder.path / "failures.jsonl").unlink(missing_ok=True)
         self._failed = LineFile(folder.path / "failures.jsonl")
 
     @property
-    def done(self) -> frozenset[str]:
-        """Ids of the jobs whose rows are on disk."""
-        return frozenset(self._jobs)
+    def done(self) -> int:
+        """How many jobs have their rows on disk."""
+        return self._jobs.count
+
+    def has(self, place: int, job: str) -> bool:
+        """Whether the rows of a job are on disk.
+
+        Args:
+            place: Its place among all jobs of the stage.
+            job: Its id.
+        """
+        return self._jobs.has(place, job)
 
     def kept(self) -> Iterator[R]:
-        """Yields the rows that are on disk, as they came."""
-        for stored in self._jobs.values():
-            yield from self._adapter.validate_python(stored)
+        """Yields the rows that are on disk, in the order of the jobs."""
+        for body in self._bodies():
+            yield from self.folder.codec.decode(body)
 
-    def rows(self, job: str, rows: Sequence[R]) -> None:
+    def rows(self, place: int, job: str, rows: Sequence[R]) -> None:
         """Writes all rows of a finished job as one line.
+
+        Args:
+            place: The job's place among all jobs of the stage, from 0.
+            job: Its id.
+            rows: Its rows.
 
         Raises:
             RunError: If the disk is full.
+            TypeError: If a row holds what its type does not allow.
         """
-        body = self._adapter.dump_json(list(rows))
-        self._part.append(b'{"job":%s,"rows":%s}' % (json.dumps(job).encode(), body))
-        self._jobs[job] = json.loads(body)
+        body = self.folder.codec.encode(rows)
+        line = b'{"place":%d,"job":%b,"rows":%b}' % (place, _text(job), body)
+        self._jobs.add(place, job, self._part.append(line))
 
     def fail(self, job: str, failure: RequestFailure) -> None:
         """Notes a job that could not be done.
@@ -125,20 +168,19 @@ class RowWriter(Generic[R]):
         """
         self.failures[job] = failure
         line = {"job": job, "reason": failure.reason, "message": failure.message}
-        self._failed.append(json.dumps(line, ensure_ascii=False).encode())
+        self._failed.append(json.dumps(line).encode())
 
-    def commit(self, order: Sequence[str], info: Mapping[str, Any]) -> None:
+    def commit(self, info: Mapping[str, Any]) -> None:
         """Writes the parquet file and the marker, then removes the part file.
 
         Args:
-            order: Ids of all jobs; rows are stored in their order, whatever order they ended in.
             info: What the marker says besides the number of rows and failures.
 
         Raises:
-            RunError: If the disk is full.
+            RunError: If the disk is full, or lines that were written cannot be read back.
         """
+        count = self._write_parquet()
         self.close()
-        count = self._write_parquet([row for job in order for row in self._jobs.get(job, ())])
         reasons: dict[str, int] = {}
         for failure in self.failures.values():
             reasons[failure.reason] = reasons.get(failure.reason, 0) + 1
@@ -165,16 +207,66 @@ class RowWriter(Generic[R]):
         self._part.close()
         self._failed.close()
 
-    def _write_parquet(self, rows: Sequence[Any]) -> int:
-        import pyarrow as pa
+    def _bodies(self) -> Iterator[bytes]:
+        """The rows of every job as a JSON array, in the order of the jobs."""
+        for place in self._jobs.places():
+            body = self._part.at(place)
+            if body is None:
+                raise RunError(
+                    f"{self._part.path} was damaged while the stage ran (byte {place[0]}). Run the "
+                    "same command again: the rows that are sound are kept."
+                )
+            yield bytes(_line.decode(b"{" + body).rows)
+
+    def _write_parquet(self) -> int:
         import pyarrow.parquet as pq
 
-        schema = schema_of(self.folder.row_type)
+        codec, count = self.folder.codec, 0
         final = self.folder.path / "data.parquet"
         with disk_errors(final), unfinished(final) as temporary:
-            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-                for start in range(0, len(rows), CHUNK):
-                    chunk = [to_arrow(r, self.folder.row_type) for r in rows[start : start + CHUNK]]
-                    writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+            with pq.ParquetWriter(temporary, codec.schema, compression="zstd") as writer:
+                for bodies in _chunks(self._bodies()):
+                    table = codec.table(bodies)
+                    writer.write_table(table)
+                    count += table.num_rows
             publish(temporary, final)
-        return len(rows)
+        return count
+
+
+class _Jobs:
+    """Where the line of each job lies, by the job's place among all jobs of the stage."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._starts = array("Q")
+        self._lengths = array("I")  # 0 where there is no line
+        self._ids = array("I")
+
+    def add(self, place: int, job: str, where: Place) -> None:
+        if place >= len(self._starts):
+            more = place + 1 - len(self._starts)
+            for each in (self._starts, self._lengths, self._ids):
+                each.extend([0] * (more + len(each) // 8))
+        self.count += self._lengths[place] == 0
+        self._starts[place], self._lengths[place] = where
+        self._ids[place] = crc32(job.encode())
+
+    def has(self, place: int, job: str) -> bool:
+        there = place < len(self._lengths) and self._lengths[place] > 0
+        return there and self._ids[place] == crc32(job.encode())
+
+    def places(self) -> Iterator[Place]:
+        for start, length in zip(self._starts, self._lengths, strict=True):
+            if length:
+                yield start, length
+
+
+def _chunks(bodies: Iterator[bytes]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    for body in bodies:
+        chunk.append(body)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from spa.contracts import Backend
@@ -142,12 +142,17 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
     writer = RowWriter(folder)
     tally = Tally()
     try:
-        left = [job for job in jobs if job.id not in writer.done]
-        context.tell("stage_started", stage.name, done=len(jobs) - len(left), total=len(jobs))
-        unscored = _Unscored(stage)
-        unscored.add(writer.kept())
-        progress = _Progress(context, stage.name, tally, unscored)
+        left = [
+            replace(job, place=place)
+            for place, job in enumerate(jobs)
+            if not writer.has(place, job.id)
+        ]
         done = len(jobs) - len(left)
+        context.tell("stage_started", stage.name, done=done, total=len(jobs))
+        unscored = _Unscored(stage)
+        if stage.unscored is not None:
+            unscored.add(writer.kept())
+        progress = _Progress(context, stage.name, tally, unscored)
         for finished in _finished(context, stage, left, tally):
             unscored.add(_write(writer, stage, finished))
             done += 1
@@ -164,7 +169,7 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
             "new_tokens": tally.new_tokens,
             "seconds": time.monotonic() - started,
         }
-        writer.commit([job.id for job in jobs], info)
+        writer.commit(info)
     finally:
         writer.close()
 
@@ -202,7 +207,7 @@ def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> S
         return ()
     try:
         rows = stage.rows(finished.job.id, finished.value)  # type: ignore[arg-type]  # no failure: a value
-        writer.rows(finished.job.id, rows)
+        writer.rows(finished.job.place, finished.job.id, rows)
     except SpaError:
         raise
     except Exception as error:
