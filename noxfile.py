@@ -76,7 +76,7 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Runs the tests against the installed packages, with coverage."""
     install(session, ".[test]")
-    install(session, "./plugins/spa-rubric", "./plugins/spa-vllm")
+    install(session, "./plugins/spa-openai", "./plugins/spa-rubric", "./plugins/spa-vllm")
     install_model(session)
     # Files stay with one worker, so that each loads its model once; more workers want more memory.
     parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
@@ -103,7 +103,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Checks types."""
-    install(session, ".[types]", "nox")
+    install(session, ".[types]", "nox", "./plugins/spa-openai")
     session.run("mypy")
 
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_llama import make_tokenizer
 
 from spa.models.chat import render, render_text
-from spa.models.reasoning import ReasoningTags, find_tags, part
+from spa.models.reasoning import ReasoningTags, find_tags, part, part_text
 from spa.types import Message
 
 TURNS = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
@@ -108,3 +108,29 @@ def test_reasoning_is_parted_from_the_answer(
 def test_a_model_that_does_not_think_keeps_its_words(tokenizer: Any) -> None:
     ids = tokenizer("a </think> b", add_special_tokens=False)["input_ids"]
     assert part(tokenizer, ids, None) == ("", "a </think> b")
+
+
+@pytest.mark.parametrize(
+    ("text", "begun", "expected"),
+    [
+        ("The answer.", False, ("", "The answer.")),
+        ("<think>\nWell.\n</think>\n\nThe answer.", False, ("Well.", "The answer.")),
+        ("[THINK]Well.[/THINK]The answer.", False, ("Well.", "The answer.")),
+        ("Well.\n</think>\n\nThe answer.", False, ("Well.", "The answer.")),
+        ("<think>\nWell, if", False, ("Well, if", "")),
+        ("Well, if", True, ("Well, if", "")),
+        ("Well.</think>The answer.", True, ("Well.", "The answer.")),
+        ("Write <think> before it, </think> after.", False,
+         ("", "Write <think> before it, </think> after.")),
+        ("<think></think>The answer.", False, ("", "The answer.")),
+    ],
+)  # fmt: skip
+def test_text_without_token_ids_is_parted_by_its_tags(
+    text: str, begun: bool, expected: tuple[str, str]
+) -> None:
+    assert part_text(text, begun=begun) == expected
+
+
+def test_only_the_tags_of_the_model_part_text() -> None:
+    text = "[THINK]Well.[/THINK]The answer."
+    assert part_text(text, ReasoningTags("<think>", "</think>")) == ("", text)

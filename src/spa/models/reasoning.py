@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Parted", "ReasoningTags", "find_tags", "part"]
+__all__ = ["Parted", "ReasoningTags", "find_tags", "part", "part_text"]
 
 
 class ReasoningTags(NamedTuple):
@@ -74,6 +74,28 @@ def part(
     if begun or text.startswith(tags.start) or token_ids[:1] == [_single(tokenizer, tags.start)]:
         return Parted(_without(tags.start, text), "")
     return Parted("", text)
+
+
+def part_text(text: str, tags: ReasoningTags | None = None, *, begun: bool = False) -> Parted:
+    """Parts text of which no token ids are known, as servers give it.
+
+    Args:
+        text: What was generated.
+        tags: Those of the model; None to look for any that are known.
+        begun: Whether the prompt ended within the reasoning.
+
+    Returns:
+        As `part`. A text that ends the reasoning without beginning it counts as begun.
+    """
+    whole = text.strip()
+    for known in _KNOWN if tags is None else (tags,):
+        starts = whole.startswith(known.start)
+        before, end, answer = whole.rpartition(known.end)
+        if end and (starts or begun or known.start not in before):
+            return Parted(_without(known.start, before), answer.strip())
+        if starts or (begun and tags is not None):
+            return Parted(_without(known.start, whole), "")
+    return Parted(whole, "") if begun else Parted("", whole)
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> str:
