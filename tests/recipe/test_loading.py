@@ -180,5 +180,6 @@ def test_the_example_of_the_reference_page(load: Load) -> None:
     blocks = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
     recipe = load(blocks[0], "base.yaml")
     assert [objective.name for objective in recipe.objectives] == ["harmlessness", "brevity"]
-    inherited = load(blocks[1].replace("{use: rubric}", "{mode: generate}"))
+    extending = next(block for block in blocks if "loss: {alpha: 2}" in block)
+    inherited = load(extending.replace("{use: rubric}", "{mode: generate}"))
     assert inherited.loss.config.model_dump()["alpha"] == 2.0

@@ -138,11 +138,11 @@ class Surprising(Judge):
     ("judge", "names"),
     [
         (Judge(), []),
-        (Forgetful(), ["every objective has a score, and nothing else has", "the order of the objectives does not matter"]),
+        (Forgetful(), ["every objective has a score, and nothing else has", "scores are named, whatever the order of the objectives"]),
         (Surprising(), ["will_ask has an example of every prefill and labels that it asks"]),
         (Unbounded(), ["scores are within the scale"]),
         (Silent(), ["a score is a finite value, or None with a reason"]),
-        (Fickle(), ["the same answers give the same requests and value", "the order of the objectives does not matter"]),
+        (Fickle(), ["the same answers give the same requests and value"]),
     ],
 )  # fmt: skip
 def test_faults_of_judges_are_found(judge: Any, names: list[str]) -> None:

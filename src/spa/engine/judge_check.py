@@ -116,7 +116,9 @@ def _asks(context: RunContext) -> bool:
     details = context.stages[-1].details
     if details["asked"] + details["replayed"] > 0:
         return True
-    return isgeneratorfunction(create(context.recipe.judge).score)
+    judge = context.recipe.judge
+    scoring = [create(each) for each in judge.members or (judge,)]
+    return any(isgeneratorfunction(each.score) for each in scoring)
 
 
 def _rows(probes: Sequence[Probe]) -> tuple[StageRows[Prompt], StageRows[Response]]:
