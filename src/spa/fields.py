@@ -91,7 +91,7 @@ class NotInKey:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Marks the field of a judge's config that holds the sections of other judges.
+    """Marks the field ``members`` of a judge's config: the sections of other judges.
 
     Such a judge does not score; it combines the scores of its members (`spa.api.Combiner`). Used as
     ``members: Annotated[tuple[dict[str, Any], ...], Members()] = Field(min_length=1)``. The recipe

@@ -69,6 +69,20 @@ def test_an_attribute_that_is_not_there(install: Install) -> None:
     )
 
 
+def test_members_are_called_members(install: Install) -> None:
+    source = """
+        from typing import Annotated, Any
+        from spa.api import ComponentConfig, Members
+        class Panel(ComponentConfig):
+            panel: Annotated[tuple[dict[str, Any], ...], Members()] = ()
+    """
+    install("stranger", points={}, config_of_panel=source)
+    assert fails(registered(config="config_of_panel:Panel").load_config_class) == (
+        "judge 'odd' (stranger 1.0): the field of config_of_panel:Panel that holds its members "
+        "must be called members."
+    )
+
+
 def test_a_judge_scores_or_combines(install: Install) -> None:
     source = """
         class Half:

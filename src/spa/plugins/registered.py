@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spa.errors import PluginError
+from spa.fields import members_key
 from spa.plugins.component import Component
 from spa.plugins.discovery import cause, failure_place
 from spa.plugins.kinds import KINDS, Kind
@@ -75,6 +76,8 @@ class Registered:
             raise self._error(f"its config {path} must forbid unknown keys", derive=True)
         if not loaded.model_config.get("frozen"):
             raise self._error(f"its config {path} must be frozen", derive=True)
+        if members_key(loaded) not in (None, "members"):
+            raise self._error(f"the field of {path} that holds its members must be called members")
         return loaded
 
     def load_class(self) -> type[Any]:
