@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spa.engine.funnel import FunnelStep, funnel
 from spa.engine.rows import VerdictRow
+from spa.engine.stages.base import StageRows
 from spa.types import PreferencePair, RequestFailure
 
 
@@ -18,6 +19,10 @@ def verdict(name: str, lost_at: str = "", reason: str = "kept") -> VerdictRow:
 
 def pair(prompt: str) -> PreferencePair:
     return PreferencePair(prompt, "a", "b", (1.0,), (0.0,), 1.0, 1.0)
+
+
+def made(*names: str, **broken: RequestFailure) -> StageRows[PreferencePair]:
+    return StageRows("key", [pair(name) for name in names], broken)
 
 
 def test_a_funnel_with_all_ways_to_be_lost() -> None:
@@ -35,7 +40,7 @@ def test_a_funnel_with_all_ways_to_be_lost() -> None:
     ]
     broken = {"p10": RequestFailure("component_error", "KeyError: 'x'")}
     names = ["spa-align/consistency", "other/sample"]
-    assert funnel(rows, names, [pair("p1"), pair("p1")], broken) == [
+    assert funnel(rows, names, made("p1", "p1", **broken)) == [
         FunnelStep("prompts", 10),
         FunnelStep("sampled", 9, {"too_long": 1}),
         FunnelStep("refined", 8, {"too_long": 1}),
@@ -51,7 +56,7 @@ def test_a_funnel_with_all_ways_to_be_lost() -> None:
 def test_what_is_lost_and_what_is_left_add_up(places: list[str]) -> None:
     rows = [verdict(f"p{i}", place, "why") for i, place in enumerate(places)]
     kept = [row for row in rows if row.keep]
-    steps = funnel(rows, ["x", "y"], [pair(row.prompt_id) for row in kept[::2]])
+    steps = funnel(rows, ["x", "y"], made(*(row.prompt_id for row in kept[::2])))
     assert steps[0].prompts == len(rows)
     for before, after in pairwise(steps):
         assert before.prompts - sum(after.lost.values()) == after.prompts

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spa.engine.stages.prompts import divide
+from spa.engine.stages import prompts as stage
 from spa.errors import RunError
 from spa.types import Message, Prompt
+
+
+def divide(found: list[Prompt], heldout: int | None, seed: int) -> list[Prompt]:
+    return list(stage.divide(lambda: iter(found), heldout, seed))
 
 
 def prompts(texts: list[str]) -> list[Prompt]:
@@ -51,3 +58,20 @@ def test_ids_that_repeat_and_no_prompts_at_all() -> None:
         divide([Prompt("a", ()), Prompt("a", ())], None, 0)
     with pytest.raises(RunError, match="the source of prompts is empty"):
         divide([], 1, 0)
+
+
+def test_the_text_of_the_prompts_is_not_held_in_memory() -> None:
+    """As far as the division goes; 1,000 prompts are of a megabyte here, and hashes of 24 bytes."""
+
+    def many() -> Iterator[Prompt]:
+        for i in range(1000):
+            yield Prompt(f"p{i}", (Message("user", f"{i} " * 200_000),))
+
+    tracemalloc.start()
+    try:
+        held = sum(prompt.split == "heldout" for prompt in stage.divide(many, 100, 0))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held == 100
+    assert peak < 20e6

@@ -48,7 +48,7 @@ def advice(steps: Sequence[FunnelStep]) -> str:
 def settings_to_try(
     recipe: Recipe,
     steps: Sequence[FunnelStep],
-    verdicts: Sequence[VerdictRow],
+    verdicts: Iterable[VerdictRow],
     groups: Iterable[Group],
 ) -> tuple[str, ...]:
     """Settings against the reason that lost most prompts, the most promising first.
@@ -63,7 +63,7 @@ def settings_to_try(
         Texts for ``--set``, such as ``"prompts.limit=null"``; none where no one value would help.
         Whether the components take them is for the caller to see.
     """
-    lost = _Lost(recipe, verdicts, tuple(groups))
+    lost = _Lost(recipe, verdicts, groups)
     reason = next(iter(_reasons(steps)), "")
     return tuple(_SETTINGS[reason](lost)) if reason in _SETTINGS else ()
 
@@ -77,11 +77,11 @@ def _reasons(steps: Sequence[FunnelStep]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """A round that made no pair."""
+    """A round that made no pair; verdicts and groups are gone through once."""
 
     recipe: Recipe
-    verdicts: Sequence[VerdictRow]
-    groups: Sequence[Group]
+    verdicts: Iterable[VerdictRow]
+    groups: Iterable[Group]
 
 
 def _all_prompts(lost: _Lost) -> Iterator[str]:

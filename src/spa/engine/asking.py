@@ -37,11 +37,13 @@ class Job(Generic[T]):
         id: Unique in its stage, and stable.
         start: Starts the component on it.
         place: Its place among all jobs of the stage, from 0; the engine fills it in.
+        prompt_id: The prompt that it is about, where the id does not say.
     """
 
     id: str
     start: Callable[[], Returns[T]]
     place: int = 0
+    prompt_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

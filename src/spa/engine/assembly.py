@@ -7,12 +7,12 @@ judgement that denoising rests on is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import StageRows
-from spa.engine.stages.judge import scored
+from spa.engine.stages.judge import scored_beside
 from spa.types import Group, Objective, Prompt, RequestFailure, Response
 
 __all__ = ["Assembled", "assemble"]
@@ -34,8 +34,8 @@ def assemble(
     judged: StageRows[JudgedRow],
     refined: tuple[StageRows[Response], StageRows[JudgedRow]] | None,
     objectives: Sequence[Objective],
-) -> list[Assembled]:
-    """Returns one entry for every training prompt, in order.
+) -> Iterator[Assembled]:
+    """Yields one entry for every training prompt, in order, reading all stages side by side.
 
     Args:
         prompts: All prompts; held-out ones are passed over.
@@ -44,24 +44,21 @@ def assemble(
         refined: Refined responses with their scores; None if the recipe refines nothing.
         objectives: In the recipe's order.
     """
-    sampled = scored(samples.rows, judged)
-    improved = {} if refined is None else scored(refined[0].rows, refined[1])
+    sampled = scored_beside(samples, judged)
+    improved = None if refined is None else scored_beside(*refined)
     refine_failures: Mapping[str, RequestFailure] = {} if refined is None else refined[0].failures
-    entries: list[Assembled] = []
     for prompt in prompts.rows:
         if prompt.split != "train":
             continue
-        complete = tuple(s for s in sampled.get(prompt.id, ()) if s.is_complete(objectives))
-        best = improved.get(prompt.id, [None])[0]
+        complete = tuple(s for s in sampled.of(prompt.id) if s.is_complete(objectives))
+        best = None if improved is None else next(iter(improved.of(prompt.id)), None)
         if prompt.id in samples.failures:
-            entry = Assembled(prompt, None, "sample", samples.failures[prompt.id].reason)
+            yield Assembled(prompt, None, "sample", samples.failures[prompt.id].reason)
         elif not complete:
-            entry = Assembled(prompt, None, "judge", "unscored")
+            yield Assembled(prompt, None, "judge", "unscored")
         elif prompt.id in refine_failures:
-            entry = Assembled(prompt, None, "refine", refine_failures[prompt.id].reason)
+            yield Assembled(prompt, None, "refine", refine_failures[prompt.id].reason)
         elif best is not None and not best.is_complete(objectives):
-            entry = Assembled(prompt, None, "judge", "refined_unscored")
+            yield Assembled(prompt, None, "judge", "refined_unscored")
         else:
-            entry = Assembled(prompt, Group(prompt, complete, best))
-        entries.append(entry)
-    return entries
+            yield Assembled(prompt, Group(prompt, complete, best))

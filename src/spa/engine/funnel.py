@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from spa.engine.rows import VerdictRow
-from spa.types import PreferencePair, RequestFailure
+from spa.engine.stages.base import StageRows
+from spa.types import PreferencePair
 
 __all__ = ["FunnelStep", "funnel"]
 
@@ -31,31 +33,34 @@ class FunnelStep:
 
 
 def funnel(
-    verdicts: Sequence[VerdictRow],
+    verdicts: Iterable[VerdictRow],
     denoisers: Sequence[str],
-    pairs: Sequence[PreferencePair],
-    broken: Mapping[str, RequestFailure] | None = None,
+    pairs: StageRows[PreferencePair],
 ) -> list[FunnelStep]:
     """The funnel of a round; every training prompt is in it exactly once.
 
     Args:
-        verdicts: One for every training prompt.
+        verdicts: One for every training prompt; gone through once.
         denoisers: Qualified names of the recipe's denoisers, in order.
-        pairs: All pairs.
-        broken: Prompts on which the pair builder broke.
+        pairs: All pairs, those of one prompt together, and the prompts on which the builder broke.
     """
-    left = len(verdicts)
+    left = 0
+    lost_at: dict[str, Counter[str]] = {}
+    for verdict in verdicts:
+        left += 1
+        if not verdict.keep:
+            lost_at.setdefault(verdict.lost_at, Counter())[verdict.reason] += 1
     steps = [FunnelStep("prompts", left)]
     places = [("sampled", "sample"), ("refined", "refine"), ("scored", "judge")]
     own = [(name.rpartition("/")[2], name) for name in dict.fromkeys(denoisers)]
     for name, place in [*places, *own, ("denoised", "denoise")]:
-        lost = Counter(v.reason for v in verdicts if not v.keep and v.lost_at == place)
+        lost = lost_at.get(place, Counter())
         left -= lost.total()
         if lost or name not in ("refined", "denoised"):
             steps.append(FunnelStep(name, left, dict(lost)))
-    with_pairs = len({pair.prompt_id for pair in pairs})
-    unpaired = Counter(failure.reason for failure in (broken or {}).values())
+    with_pairs = sum(1 for _ in groupby(pairs.column("prompt_id")))
+    unpaired = Counter(failure.reason for failure in pairs.failures.values())
     unpaired["no_pair"] += left - with_pairs - unpaired.total()
     lost_pairing = {reason: count for reason, count in unpaired.items() if count}
-    steps.append(FunnelStep("paired", with_pairs, lost_pairing, len(pairs)))
+    steps.append(FunnelStep("paired", with_pairs, lost_pairing, len(pairs.rows)))
     return steps

@@ -124,9 +124,10 @@ def _asks(context: RunContext) -> bool:
 def _rows(probes: Sequence[Probe]) -> tuple[StageRows[Prompt], StageRows[Response]]:
     """The probes as stages hand on prompts and responses; their keys are of their content."""
     prompts = {p.prompt_id: Prompt(p.prompt_id, p.messages, "heldout") for p in probes}
+    places = {name: place for place, name in enumerate(prompts)}
     responses = [
         Response(text, id=_response_id(probe, side, place), prompt_id=probe.prompt_id)
-        for probe in probes
+        for probe in sorted(probes, key=lambda probe: places[probe.prompt_id])
         for side, place, text in _sides(probe)
     ]
     content = [[asdict(each) for each in rows] for rows in (prompts.values(), responses)]
@@ -196,11 +197,10 @@ def _flips(
     objectives = {o.name: o for o in objectives_on_scale(context)}
     paired = {f"{p.prompt_id}/{p.objective}": p for p in probes if p.better and p.worse}
 
-    def jobs() -> Sequence[Job[Mapping[str, JsonValue]]]:
-        return [
-            Job(name, partial(evaluator.evaluate, _item(probe), [objectives[probe.objective]]))
-            for name, probe in paired.items()
-        ]
+    def jobs() -> Iterator[Job[Mapping[str, JsonValue]]]:
+        for name, probe in paired.items():
+            start = partial(evaluator.evaluate, _item(probe), [objectives[probe.objective]])
+            yield Job(name, start)
 
     if not paired:
         return {}
@@ -215,7 +215,8 @@ def _flips(
             row_type=EvaluationRow,
             components=(section,),
             jobs=jobs,
-            rows=lambda name, record: [EvaluationRow(name, _PAIRWISE, record)],
+            total=len(paired),
+            rows=lambda job, record: [EvaluationRow(job.id, _PAIRWISE, record)],
             reads=tuple(rows.key for rows in _rows(probes)),
             backend=backend,
             settings={"objectives": [[o.name, o.definition] for o in objectives.values()]},

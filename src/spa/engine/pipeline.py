@@ -26,7 +26,7 @@ from spa.engine.rounds import make_pairs
 from spa.engine.stages.base import StageRows
 from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
 from spa.engine.stages.judge import judge_stage, scored
-from spa.engine.stages.prompts import prompts_stage
+from spa.engine.stages.prompts import count_split, prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
 from spa.errors import RunError
@@ -181,7 +181,7 @@ class _Run:
         prompts = prompts_stage(context)
         base = Policy("base", context.recipe.model)
         policies = [base]
-        judged_at_all = any(prompt.split == "heldout" for prompt in prompts.rows)
+        judged_at_all = count_split(prompts, "heldout") > 0
         answers: dict[str, _Answers] = {}
         for number in range(1, context.recipe.iterations + 1):
             context.round = number
@@ -315,4 +315,4 @@ def _answers(
     """Has a policy answer, and the judge of the first round score, so that figures compare."""
     answers = answer_stage(context, prompts, policy)
     judged = judge_stage(context, f"judge-answers-{policy.name}", prompts, answers, judge)
-    return _Answers((answers.key, judged.key), scored(answers.rows, judged))
+    return _Answers((answers.key, judged.key), scored(answers, judged))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from spa.engine.advice import advice, settings_to_try
-from spa.engine.assembly import assemble
+from spa.engine.assembly import Assembled, assemble
 from spa.engine.context import RunContext
 from spa.engine.funnel import FunnelStep, funnel
+from spa.engine.joining import Beside
 from spa.engine.outcome import NothingToTrainOn
 from spa.engine.policy import Policy
 from spa.engine.rows import VerdictRow
@@ -28,13 +30,14 @@ class RoundPairs:
     """What a round can train on.
 
     Attributes:
-        groups: The groups that denoising kept, by prompt id.
+        groups: Gives the groups that denoising kept, in the order of the prompts; they are read
+            from disk each time.
         pairs: The preference pairs among their responses.
         objectives: With the judge's scale.
         steps: The funnel.
     """
 
-    groups: Mapping[str, Group]
+    groups: Callable[[], Iterator[Group]]
     pairs: StageRows[PreferencePair]
     objectives: tuple[Objective, ...]
     steps: tuple[FunnelStep, ...]
@@ -58,23 +61,33 @@ def make_pairs(context: RunContext, prompts: StageRows[Prompt], policy: Policy) 
         scores = judge_stage(context, "judge-refined", prompts, responses, policy)
         refined = (responses, scores)
         reads += [responses.key, scores.key]
-    entries = assemble(prompts, samples, judged, refined, objectives)
-    verdicts = denoise_stage(context, entries, objectives, tuple(reads))
-    kept = {row.prompt_id: row for row in verdicts.rows if row.keep}
-    groups = {
-        entry.prompt.id: without(entry.group, kept[entry.prompt.id].drop)
-        for entry in entries
-        if entry.group is not None and entry.prompt.id in kept
-    }
-    pairs = pairs_stage(context, groups, objectives, (*reads, verdicts.key))
-    broken = [
-        VerdictRow(name, False, "denoise", failure.reason)
-        for name, failure in verdicts.failures.items()
-    ]
+    assembled = partial(assemble, prompts, samples, judged, refined, objectives)
+    verdicts = denoise_stage(context, assembled, samples.jobs, objectives, tuple(reads))
+    groups = partial(_kept, assembled, verdicts)
+    kept = sum(verdicts.column("keep"))
+    pairs = pairs_stage(context, groups, kept, objectives, (*reads, verdicts.key))
     denoisers = [spec.registered.qualified for spec in recipe.denoise]
-    steps = tuple(funnel([*verdicts.rows, *broken], denoisers, pairs.rows, pairs.failures))
+    steps = tuple(funnel(_all_verdicts(verdicts), denoisers, pairs))
     if not pairs.rows:
         raise NothingToTrainOn(
-            advice(steps), steps, settings_to_try(recipe, steps, verdicts.rows, groups.values())
+            advice(steps), steps, settings_to_try(recipe, steps, verdicts.rows, groups())
         )
     return RoundPairs(groups, pairs, objectives, steps)
+
+
+def _kept(
+    assembled: Callable[[], Iterator[Assembled]], verdicts: StageRows[VerdictRow]
+) -> Iterator[Group]:
+    """The groups that denoising kept, without what it dropped of them."""
+    beside = Beside(verdicts.rows, lambda row: row.prompt_id)
+    for entry in assembled():
+        for verdict in beside.of(entry.prompt.id):
+            if verdict.keep and entry.group is not None:
+                yield without(entry.group, verdict.drop)
+
+
+def _all_verdicts(verdicts: StageRows[VerdictRow]) -> Iterator[VerdictRow]:
+    """One for every training prompt, those on which a denoiser broke included."""
+    yield from verdicts.rows
+    for name, failure in verdicts.failures.items():
+        yield VerdictRow(name, False, "denoise", failure.reason)

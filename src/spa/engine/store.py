@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from spa.engine.records import RowCodec
 from spa.errors import RunError
 from spa.types import RequestFailure
 
-__all__ = ["RowWriter", "StageFolder"]
+__all__ = ["RowWriter", "StageFolder", "StoredRows"]
 
 R = TypeVar("R")
 CHUNK = 4096
@@ -94,6 +94,14 @@ class StageFolder(Generic[R]):
             for batch in file.iter_batches(CHUNK):
                 yield from self.codec.rows(batch)
 
+    def column(self, name: str) -> Iterator[Any]:
+        """Yields one field of every row, without reading the others."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path / "data.parquet") as file:
+            for batch in file.iter_batches(CHUNK, columns=[name]):
+                yield from batch.column(0).to_pylist()
+
     def failures(self) -> dict[str, RequestFailure]:
         """The jobs that could not be done, with the reason, by job id."""
         path = self.path / "failures.jsonl"
@@ -102,6 +110,36 @@ class StageFolder(Generic[R]):
         with LineFile(path) as file:
             lines = [json.loads(b"{" + body) for _, body in file.read()]
         return {line["job"]: RequestFailure(line["reason"], line["message"]) for line in lines}
+
+
+class StoredRows(Collection[R]):
+    """The rows of a committed stage, read anew each time they are gone through."""
+
+    def __init__(self, folder: StageFolder[R], count: int) -> None:
+        """Reads nothing yet.
+
+        Args:
+            folder: A committed stage.
+            count: How many rows it has.
+        """
+        self._folder = folder
+        self._count = count
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self._count
+
+    def __iter__(self) -> Iterator[R]:
+        """Reads them in order."""
+        return self._folder.read()
+
+    def __contains__(self, row: object) -> bool:
+        """Whether one of them equals a row."""
+        return any(each == row for each in self)
+
+    def column(self, name: str) -> Iterator[Any]:
+        """Reads one field of every row, in order."""
+        return self._folder.column(name)
 
 
 class RowWriter(Generic[R]):

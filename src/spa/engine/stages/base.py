@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from spa.contracts import Backend
@@ -13,7 +13,7 @@ from spa.engine.answers import AnswerLog
 from spa.engine.asking import Finished, Job, Tally, drive
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.keys import stage_key
-from spa.engine.store import RowWriter, StageFolder
+from spa.engine.store import RowWriter, StageFolder, StoredRows
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
 from spa.types import JsonValue, RequestFailure
@@ -35,7 +35,8 @@ class Stage(Generic[T, R]):
         name: Its name, and the beginning of its folder's; part of its key.
         row_type: The dataclass of its rows.
         components: The components that it uses, in order.
-        jobs: Its work; ids are unique and stable.
+        jobs: Its work, in the order of the prompts; ids are unique and stable.
+        total: How many jobs there will be; None if that is not known.
         rows: Makes the rows of a finished job.
         reads: Keys of the stages that it reads.
         backend: The model that its components ask; None if they cannot ask.
@@ -50,8 +51,9 @@ class Stage(Generic[T, R]):
     name: str
     row_type: type[R]
     components: tuple[ComponentSpec, ...]
-    jobs: Callable[[], Sequence[Job[T]]]
-    rows: Callable[[str, T], Sequence[R]]
+    jobs: Callable[[], Iterable[Job[T]]]
+    total: int | None
+    rows: Callable[[Job[T], T], Sequence[R]]
     reads: tuple[str, ...] = ()
     backend: ComponentSpec | None = None
     settings: Mapping[str, Any] | None = None
@@ -72,13 +74,21 @@ class StageRows(Generic[R]):
 
     Attributes:
         key: Its cache key.
-        rows: All its rows, in the order of its jobs.
+        rows: All its rows, in the order of its jobs. They are read from disk each time.
         failures: Jobs that could not be done, by id.
+        jobs: How many jobs it had.
     """
 
     key: str
-    rows: tuple[R, ...]
+    rows: Collection[R]
     failures: Mapping[str, RequestFailure]
+    jobs: int = 0
+
+    def column(self, name: str) -> Iterator[Any]:
+        """One field of every row, in order."""
+        if isinstance(self.rows, StoredRows):
+            return self.rows.column(name)
+        return (getattr(row, name) for row in self.rows)
 
 
 def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
@@ -94,10 +104,8 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     if not cached:
         _run(context, stage, folder, key)
     info = folder.info()
-    rows = tuple(folder.read())
-    unscored = _Unscored(stage)
-    unscored.add(rows)
-    figures = unscored.figures()
+    rows = StoredRows(folder, int(info["rows"]))
+    figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
     seconds = time.monotonic() - started
     context.tell(
         "stage_finished",
@@ -127,7 +135,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
             },
         )
     )
-    return StageRows(key, rows, folder.failures())
+    return StageRows(key, rows, folder.failures(), int(info["jobs"]))
 
 
 def _key(context: RunContext, stage: Stage[T, R]) -> str:
@@ -153,37 +161,33 @@ def _answers_name(context: RunContext, stage: Stage[T, R]) -> str:
 
 def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: str) -> None:
     started = time.monotonic()
-    jobs = stage.jobs()
     writer = RowWriter(folder)
     tally = Tally()
     counted: dict[str, float] = {}
+    unscored = _Unscored(stage)
+    left = _Left(stage, writer)
     try:
-        left = [
-            replace(job, place=place)
-            for place, job in enumerate(jobs)
-            if not writer.has(place, job.id)
-        ]
-        done = len(jobs) - len(left)
-        context.tell("stage_started", stage.shown, done=done, total=len(jobs))
-        unscored = _Unscored(stage)
+        done = writer.done
+        context.tell("stage_started", stage.shown, done=done, total=stage.total)
         if stage.unscored is not None:
             unscored.add(writer.kept())
         progress = _Progress(context, stage.shown, tally, unscored)
         for finished in _finished(context, stage, left, tally, counted):
             unscored.add(_write(writer, stage, finished))
             done += 1
-            progress(done, len(jobs), len(writer.failures))
-        if jobs and len(writer.failures) == len(jobs):
+            progress(done, stage.total, len(writer.failures))
+        if left.seen and len(writer.failures) == left.seen:
             raise RunError(_all_failed(stage.shown, writer.failures))
         info = {
             "stage": stage.name,
             "key": key,
-            "jobs": len(jobs),
+            "jobs": left.seen,
             "asked": tally.asked,
             "replayed": tally.replayed,
             "prompt_tokens": tally.prompt_tokens,
             "new_tokens": tally.new_tokens,
             "backend": counted,
+            **unscored.figures(),
             "seconds": time.monotonic() - started,
         }
         writer.commit(info)
@@ -191,10 +195,25 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
         writer.close()
 
 
+class _Left(Generic[T]):
+    """The jobs whose rows are not on disk yet, each with its place; counts all of them."""
+
+    def __init__(self, stage: Stage[T, Any], writer: RowWriter[Any]) -> None:
+        self._stage = stage
+        self._writer = writer
+        self.seen = 0
+
+    def __iter__(self) -> Iterator[Job[T]]:
+        for place, job in enumerate(self._stage.jobs()):
+            self.seen += 1
+            if not self._writer.has(place, job.id):
+                yield Job(job.id, job.start, place, job.prompt_id)
+
+
 def _finished(
     context: RunContext,
     stage: Stage[T, R],
-    jobs: Sequence[Job[T]],
+    jobs: Iterable[Job[T]],
     tally: Tally,
     counted: dict[str, float],
 ) -> Iterator[Finished[T]]:
@@ -239,7 +258,7 @@ def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> S
         writer.fail(finished.job.id, finished.failure)
         return ()
     try:
-        rows = stage.rows(finished.job.id, finished.value)  # type: ignore[arg-type]  # no failure: a value
+        rows = stage.rows(finished.job, finished.value)  # type: ignore[arg-type]  # no failure: a value
         writer.rows(finished.job.place, finished.job.id, rows)
     except SpaError:
         raise
@@ -276,9 +295,9 @@ class _Progress:
         self.context, self.stage, self.tally, self.unscored = context, stage, tally, unscored
         self.started = self.told = time.monotonic()
 
-    def __call__(self, done: int, total: int, failed: int) -> None:
+    def __call__(self, done: int, total: int | None, failed: int) -> None:
         now = time.monotonic()
-        if done < total and now - self.told < TELL_EVERY:
+        if done != total and now - self.told < TELL_EVERY:
             return
         self.told = now
         seconds = max(now - self.started, 1e-9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -10,6 +10,7 @@ from spa.contracts import Combiner, Judge, Scale
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
+from spa.engine.joining import Beside
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.engine.stages.scores import checked, unscored
@@ -60,18 +61,13 @@ def combine_stage(
     combiner = cast("Combiner", create(section))
     scales = [scale_of(member) for member in section.members]
 
-    def jobs() -> Sequence[Job[Mapping[str, Score]]]:
-        scored = [{row.response_id: row.scores for row in member.rows} for member in members]
-        found: list[Job[Mapping[str, Score]]] = []
+    def jobs() -> Iterator[Job[Mapping[str, Score]]]:
+        given = [_BesideResponses(member, objectives) for member in members]
         for response in responses.rows:
-            given = [
-                of.get(response.id) or _failed(member, response.id, objectives)
-                for of, member in zip(scored, members, strict=True)
-            ]
-            found.append(Job(response.id, partial(combiner.combine, given, scales, objectives)))
-        return found
+            scores = [each.of(response.id) for each in given]
+            start = partial(combiner.combine, scores, scales, objectives)
+            yield Job(response.id, start, prompt_id=response.prompt_id)
 
-    prompt_of = {response.id: response.prompt_id for response in responses.rows}
     return run_stage(
         context,
         Stage(
@@ -79,8 +75,9 @@ def combine_stage(
             row_type=JudgedRow,
             components=(section, *section.members),
             jobs=jobs,
-            rows=lambda response_id, scores: [
-                JudgedRow(response_id, prompt_of[response_id], checked(scores, objectives))
+            total=len(responses.rows),
+            rows=lambda job, scores: [
+                JudgedRow(job.id, job.prompt_id, checked(scores, objectives))
             ],
             reads=(responses.key, *(member.key for member in members)),
             settings={"objectives": [[o.name, o.definition] for o in objectives], "scales": scales},
@@ -89,9 +86,17 @@ def combine_stage(
     )
 
 
-def _failed(
-    member: StageRows[JudgedRow], response_id: str, objectives: Sequence[Objective]
-) -> dict[str, Score]:
-    failure = member.failures.get(response_id)
-    reason = "missing" if failure is None else failure.reason
-    return {objective.name: Score(None, reason) for objective in objectives}
+class _BesideResponses:
+    """What one member said, read beside the responses; a reason where it failed."""
+
+    def __init__(self, member: StageRows[JudgedRow], objectives: Sequence[Objective]) -> None:
+        self._rows = Beside(member.rows, lambda row: row.response_id)
+        self._failures = member.failures
+        self._objectives = objectives
+
+    def of(self, response_id: str) -> Mapping[str, Score]:
+        for row in self._rows.of(response_id):
+            return row.scores
+        failure = self._failures.get(response_id)
+        reason = "missing" if failure is None else failure.reason
+        return {objective.name: Score(None, reason) for objective in self._objectives}

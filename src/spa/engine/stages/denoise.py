@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -21,21 +21,28 @@ __all__ = ["denoise_group", "denoise_stage", "without"]
 
 def denoise_stage(
     context: RunContext,
-    groups: Sequence[Assembled],
+    groups: Callable[[], Iterable[Assembled]],
+    total: int,
     objectives: Sequence[Objective],
     reads: tuple[str, ...],
 ) -> StageRows[VerdictRow]:
-    """Runs the stage ``denoise``: every denoiser of the recipe in turn on every group."""
+    """Runs the stage ``denoise``: every denoiser of the recipe in turn on every group.
+
+    Args:
+        context: The run.
+        groups: Puts the groups together, one for every training prompt.
+        total: How many there are.
+        objectives: In the recipe's order, thresholds included.
+        reads: Keys of the stages that the groups come from.
+    """
     sections = context.recipe.denoise
     denoisers = [
         (section.registered.qualified, cast("Denoiser", create(section))) for section in sections
     ]
 
-    def jobs() -> Sequence[Job[VerdictRow]]:
-        return [
-            Job(entry.prompt.id, partial(denoise_group, entry, denoisers, objectives))
-            for entry in groups
-        ]
+    def jobs() -> Iterator[Job[VerdictRow]]:
+        for entry in groups():
+            yield Job(entry.prompt.id, partial(denoise_group, entry, denoisers, objectives))
 
     return run_stage(
         context,
@@ -44,6 +51,7 @@ def denoise_stage(
             row_type=VerdictRow,
             components=sections,
             jobs=jobs,
+            total=total,
             rows=lambda _, row: [row],
             reads=reads,
             settings={"thresholds": [[o.name, o.threshold] for o in objectives]},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, cast
@@ -16,6 +16,7 @@ from spa.engine.policy import Policy
 from spa.engine.rows import EvaluationRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
 from spa.engine.stages.judge import objectives_on_scale
+from spa.engine.stages.prompts import count_split
 from spa.errors import RunError
 from spa.recipe import AskingSpec, Recipe
 from spa.types import EvaluationItem, JsonValue, Prompt, Scored
@@ -61,11 +62,9 @@ def evaluate_stage(
     evaluator = cast("Evaluator", create(section))
     objectives = objectives_on_scale(context)
 
-    def jobs() -> Sequence[Job[Mapping[str, JsonValue]]]:
-        return [
-            Job(item.prompt.id, partial(evaluator.evaluate, item, objectives))
-            for item in _items(prompts.rows, answers)
-        ]
+    def jobs() -> Iterator[Job[Mapping[str, JsonValue]]]:
+        for item in _items(prompts.rows, answers):
+            yield Job(item.prompt.id, partial(evaluator.evaluate, item, objectives))
 
     done = run_stage(
         context,
@@ -74,9 +73,8 @@ def evaluate_stage(
             row_type=EvaluationRow,
             components=(section,),
             jobs=jobs,
-            rows=lambda prompt_id, record: [
-                EvaluationRow(prompt_id, section.registered.qualified, record)
-            ],
+            total=count_split(prompts, "heldout"),
+            rows=lambda job, record: [EvaluationRow(job.id, section.registered.qualified, record)],
             reads=reads,
             backend=section.backend or context.recipe.judge.backend or judge.backend,
             settings={
@@ -104,13 +102,11 @@ def evaluate_stage(
 
 
 def _items(
-    prompts: Sequence[Prompt], answers: Mapping[str, Mapping[str, Sequence[Scored]]]
-) -> list[EvaluationItem]:
-    return [
-        EvaluationItem(
-            prompt,
-            {name: tuple(of_prompt.get(prompt.id, ())) for name, of_prompt in answers.items()},
-        )
-        for prompt in prompts
-        if prompt.split == "heldout"
-    ]
+    prompts: Iterable[Prompt], answers: Mapping[str, Mapping[str, Sequence[Scored]]]
+) -> Iterator[EvaluationItem]:
+    for prompt in prompts:
+        if prompt.split == "heldout":
+            yield EvaluationItem(
+                prompt,
+                {name: tuple(of_prompt.get(prompt.id, ())) for name, of_prompt in answers.items()},
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -11,6 +11,7 @@ from spa.contracts import Judge, Scale
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
+from spa.engine.joining import Beside
 from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
@@ -19,7 +20,7 @@ from spa.engine.stages.scores import checked, unscored
 from spa.recipe import AskingSpec, ComponentSpec
 from spa.types import Objective, Prompt, Response, Score, Scored
 
-__all__ = ["judge_stage", "objectives_on_scale", "objectives_to_judge", "scored"]
+__all__ = ["judge_stage", "objectives_on_scale", "objectives_to_judge", "scored", "scored_beside"]
 
 
 def objectives_on_scale(context: RunContext) -> tuple[Objective, ...]:
@@ -81,13 +82,14 @@ def _scoring_stage(
     judge = cast("Judge", create(section))
     objectives = _without_thresholds(_on_scale(context, judge.scale))
 
-    def jobs() -> Sequence[Job[Mapping[str, Score]]]:
-        of = {prompt.id: prompt for prompt in prompts.rows}
-        return [
-            Job(r.id, partial(judge.score, of[r.prompt_id], r, objectives)) for r in responses.rows
-        ]
+    def jobs() -> Iterator[Job[Mapping[str, Score]]]:
+        beside = Beside(responses.rows, _prompt_of)
+        for prompt in prompts.rows:
+            for response in beside.of(prompt.id):
+                start = partial(judge.score, prompt, response, objectives)
+                yield Job(response.id, start, prompt_id=prompt.id)
+        beside.end()
 
-    prompt_of = {response.id: response.prompt_id for response in responses.rows}
     return run_stage(
         context,
         Stage(
@@ -95,8 +97,9 @@ def _scoring_stage(
             row_type=JudgedRow,
             components=(section,),
             jobs=jobs,
-            rows=lambda response_id, scores: [
-                JudgedRow(response_id, prompt_of[response_id], checked(scores, objectives))
+            total=len(responses.rows),
+            rows=lambda job, scores: [
+                JudgedRow(job.id, job.prompt_id, checked(scores, objectives))
             ],
             reads=(prompts.key, responses.key),
             backend=backend,
@@ -116,11 +119,35 @@ def _without_thresholds(objectives: Sequence[Objective]) -> tuple[Objective, ...
     return tuple(replace(o, threshold=None) for o in objectives)
 
 
-def scored(responses: Sequence[Response], judged: StageRows[JudgedRow]) -> dict[str, list[Scored]]:
-    """Responses with their scores, by prompt; one that could not be judged has no scores."""
-    scores = {row.response_id: row.scores for row in judged.rows}
+def scored_beside(responses: StageRows[Response], judged: StageRows[JudgedRow]) -> Beside[Scored]:
+    """Responses with their scores, to be read beside the prompts.
+
+    One that could not be judged has no scores.
+    """
+    return Beside(_scored(responses, judged), lambda each: each.response.prompt_id)
+
+
+def scored(responses: StageRows[Response], judged: StageRows[JudgedRow]) -> dict[str, list[Scored]]:
+    """Responses with their scores, by prompt; for few of them."""
     of_prompt: dict[str, list[Scored]] = {}
-    for response in responses:
-        each = Scored(response, scores.get(response.id, {}))
-        of_prompt.setdefault(response.prompt_id, []).append(each)
+    for each in _scored(responses, judged):
+        of_prompt.setdefault(each.response.prompt_id, []).append(each)
     return of_prompt
+
+
+def _scored(responses: StageRows[Response], judged: StageRows[JudgedRow]) -> Iterator[Scored]:
+    """Both are in one order, but some responses may have no judgement."""
+    rows = iter(judged.rows)
+    row = next(rows, None)
+    for response in responses.rows:
+        if row is not None and row.response_id == response.id:
+            yield Scored(response, row.scores)
+            row = next(rows, None)
+        else:
+            yield Scored(response, {})
+    if row is not None:
+        raise AssertionError(f"the judgement of {row.response_id!r} comes out of order")
+
+
+def _prompt_of(response: Response) -> str:
+    return response.prompt_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -18,7 +18,8 @@ __all__ = ["pairs_stage"]
 
 def pairs_stage(
     context: RunContext,
-    groups: Mapping[str, Group],
+    groups: Callable[[], Iterable[Group]],
+    total: int,
     objectives: Sequence[Objective],
     reads: tuple[str, ...],
 ) -> StageRows[PreferencePair]:
@@ -26,15 +27,17 @@ def pairs_stage(
 
     Args:
         context: The run.
-        groups: The groups that denoising kept, by prompt id.
+        groups: Gives the groups that denoising kept.
+        total: How many there are.
         objectives: In the recipe's order, thresholds included.
         reads: Keys of the stages that the groups come from.
     """
     section = context.recipe.pairs
     builder = cast("PairBuilder", create(section))
 
-    def jobs() -> Sequence[Job[Sequence[PreferencePair]]]:
-        return [Job(id_, partial(builder.pairs, g, objectives)) for id_, g in groups.items()]
+    def jobs() -> Iterator[Job[Sequence[PreferencePair]]]:
+        for group in groups():
+            yield Job(group.prompt.id, partial(builder.pairs, group, objectives))
 
     return run_stage(
         context,
@@ -43,6 +46,7 @@ def pairs_stage(
             row_type=PreferencePair,
             components=(section,),
             jobs=jobs,
+            total=total,
             rows=lambda _, pairs: list(pairs),
             reads=reads,
             settings={"objectives": [[o.name, o.threshold] for o in objectives]},

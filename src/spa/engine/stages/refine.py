@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -14,7 +14,7 @@ from spa.engine.context import RunContext
 from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
-from spa.engine.stages.judge import objectives_to_judge, scored
+from spa.engine.stages.judge import objectives_to_judge, scored_beside
 from spa.engine.stages.token_ids import token_ids
 from spa.recipe import AskingSpec
 from spa.types import Group, Prompt, Response
@@ -40,15 +40,14 @@ def refine_stage(
     ids = token_ids(context, backend, policy)
     objectives = objectives_to_judge(context)
 
-    def jobs() -> Sequence[Job[Response | None]]:
-        of_prompt = scored(samples.rows, judged)
-        found: list[Job[Response | None]] = []
+    def jobs() -> Iterator[Job[Response | None]]:
+        sampled = scored_beside(samples, judged)
         for prompt in prompts.rows:
-            complete = tuple(s for s in of_prompt.get(prompt.id, ()) if s.is_complete(objectives))
+            complete = tuple(s for s in sampled.of(prompt.id) if s.is_complete(objectives))
             if complete:
                 group = Group(prompt, complete)
-                found.append(Job(prompt.id, partial(refiner.refine, group, objectives)))
-        return found
+                yield Job(prompt.id, partial(refiner.refine, group, objectives))
+        sampled.end()
 
     return run_stage(
         context,
@@ -57,7 +56,8 @@ def refine_stage(
             row_type=Response,
             components=(section,),
             jobs=jobs,
-            rows=lambda prompt_id, response: ids.of(_rows(prompt_id, response)),
+            total=samples.jobs - len(samples.failures),
+            rows=lambda job, response: ids.of(_rows(job.id, response)),
             reads=(prompts.key, samples.key, judged.key),
             backend=backend,
             settings=ids.settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +11,7 @@ from spa.contracts import Loss
 from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.files import disk_errors, write_json
+from spa.engine.joining import Beside
 from spa.engine.keys import key_config, stage_key
 from spa.engine.policy import Policy
 from spa.engine.stages.base import SHORT_KEY, StageRows
@@ -25,7 +26,7 @@ __all__ = ["train_stage"]
 
 def train_stage(
     context: RunContext,
-    groups: Mapping[str, Group],
+    groups: Callable[[], Iterator[Group]],
     pairs: StageRows[PreferencePair],
     objectives: Sequence[Objective],
     policy: Policy,
@@ -109,7 +110,7 @@ def _stored(folder: Path) -> TrainResult:
 
 def _train(
     context: RunContext,
-    groups: Mapping[str, Group],
+    groups: Callable[[], Iterator[Group]],
     pairs: StageRows[PreferencePair],
     objectives: Sequence[Objective],
     policy: Policy,
@@ -120,13 +121,13 @@ def _train(
     from spa.training.outcome import TrainingStopped
     from spa.training.run import train
 
-    of_prompt: dict[str, list[PreferencePair]] = {}
-    for pair in pairs.rows:
-        of_prompt.setdefault(pair.prompt_id, []).append(pair)
+    beside = Beside(pairs.rows, lambda pair: pair.prompt_id)
     examples = [
-        TrainingGroup(groups[prompt_id].prompt, tuple(groups[prompt_id]), tuple(own))
-        for prompt_id, own in of_prompt.items()
+        TrainingGroup(group.prompt, tuple(group), tuple(own))
+        for group in groups()
+        if (own := beside.of(group.prompt.id))
     ]
+    beside.end()
     section = context.recipe.loss
 
     def progress(state: TrainProgress) -> None:
