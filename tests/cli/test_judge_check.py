@@ -170,6 +170,20 @@ def test_what_to_type_next(
 
 
 @pytest.mark.usefixtures("recipe_file")
+def test_ctrl_c_says_how_to_go_on(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spa.engine import judge_check
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(judge_check, "run_judge_check", interrupted)
+    assert main(["judge-check", "tiny.yaml", "--limit", "3"]) == 130
+    assert capsys.readouterr().err.endswith(
+        "Interrupted. What was finished is kept. Go on with: spa judge-check tiny.yaml --limit 3\n"
+    )
+
+
+@pytest.mark.usefixtures("recipe_file")
 def test_a_wrong_probe_file(capsys: Captured) -> None:
     Path("mine.jsonl").write_text('\n{"prompt": "Why?", "label": 1}\n', encoding="utf-8")
     assert main(["judge-check", "tiny.yaml", "--probes", "mine.jsonl"]) == 2

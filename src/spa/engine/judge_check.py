@@ -101,20 +101,19 @@ def run_judge_check(
             "skipped": dict(probes.skipped),
             "sources": list(probes.sources),
             "asks": asks,
-            "parameters": _parameters(backend) if asks else None,
+            "parameters": _parameters(recipe, backend) if asks else None,
         }
         keep_check(context, result, asked=asks)
     return result
 
 
 def _asks(context: RunContext) -> bool:
-    """Whether the judge asks a model, after its stage.
+    """Whether the judge asks a model, after its stages.
 
     A stage that was interrupted at its end has nothing left to ask when it goes on, so the judge's
     code is looked at as well.
     """
-    details = context.stages[-1].details
-    if details["asked"] + details["replayed"] > 0:
+    if any(stage.details["asked"] + stage.details["replayed"] for stage in context.stages):
         return True
     judge = context.recipe.judge
     scoring = [create(each) for each in judge.members or (judge,)]
@@ -262,7 +261,9 @@ def _figures(
     return figures_of(None, answers, every), single
 
 
-def _parameters(backend: ComponentSpec) -> int | None:
-    """The size of the model; None for a backend that serves it without its weights."""
+def _parameters(recipe: Recipe, backend: ComponentSpec) -> int | None:
+    """The size of the model; None where it serves without its weights, or where several judge."""
+    if getattr(recipe.judge, "members", ()):
+        return None
     told = hasattr(backend.config, "adapter") and hasattr(backend.config, "path")
     return parameter_count(Policy("base", backend).spec()) if told else None

@@ -16,6 +16,7 @@ from typing import Any
 from spa.engine.context import RunContext
 from spa.engine.files import write_json
 from spa.engine.keys import stage_key
+from spa.recipe import ComponentSpec
 
 __all__ = ["find_check", "keep_check"]
 
@@ -66,11 +67,17 @@ def _folder(context: RunContext, key: str) -> Path:
 def _key(context: RunContext, *, with_model: bool) -> str:
     judge = context.recipe.judge
     backend = judge.backend or context.recipe.model
+
+    def identity(section: ComponentSpec) -> dict[str, Any]:
+        """Of a judge, or of one whose scores it combines."""
+        model = getattr(section, "backend", None) or backend
+        asked = context.model_identity(model) if with_model else None
+        return {"judge": context.identity(section), "model": asked}
+
     return stage_key(
         _NAME,
         {
-            "judge": context.identity(judge),
-            "model": context.model_identity(backend) if with_model else None,
+            "judges": [identity(each) for each in (judge, *getattr(judge, "members", ()))],
             "objectives": [[o.name, o.definition] for o in context.recipe.objectives],
         },
     )

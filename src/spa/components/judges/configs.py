@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -12,7 +12,10 @@ from spa.components.judges.directed import DIRECTED_TEMPLATE
 from spa.components.judges.templates import SCORE_TEMPLATE
 from spa.components.text import missing_placeholders
 
-__all__ = ["ConstitutionConfig"]
+__all__ = ["ConstitutionConfig", "Order"]
+
+Order: TypeAlias = Literal["as-given", "reversed"]
+"""Which label means what: as the config says, or the other way round."""
 
 
 def _as_text(value: object) -> object:
@@ -66,7 +69,7 @@ class ConstitutionConfig(ComponentConfig):
         " and {name} of the one asked for, {lowest}, {highest} (the ends of the scale), {worst}"
         " and {best} (the marks that stand for them) may be.",
     )
-    orders: Annotated[tuple[Literal["as-given", "reversed"], ...], Field(min_length=1)] = Field(
+    orders: Annotated[tuple[Order, ...], Field(min_length=1)] = Field(
         default=("as-given",),
         description="`reversed` asks with the values of the labels in reverse, so that 1 is best."
         " Both orders are averaged, which takes away a preference for one label or one end."

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, TypeAlias
 
-from spa.components.judges.configs import ConstitutionConfig
+from spa.components.judges.configs import ConstitutionConfig, Order
 
-__all__ = ["Order", "Reading", "readings_of"]
-
-Order: TypeAlias = Literal["as-given", "reversed"]
+__all__ = ["Reading", "readings_of"]
 
 
 @dataclass(frozen=True, slots=True)
