@@ -137,7 +137,7 @@ class Runner:
         return logits
 
     def closed(self, allowed: torch.Tensor) -> torch.Tensor:
-        """What to add to attention scores: 0 where something may be seen, else the lowest number."""
+        """What to add to attention scores: 0 for what may be seen, else the lowest number."""
         lowest = torch.finfo(self.dtype).min
         none = torch.zeros((), dtype=self.dtype, device=allowed.device)
         return torch.where(allowed, none, lowest)
