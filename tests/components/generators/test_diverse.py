@@ -135,3 +135,16 @@ def test_greedy_samples_that_repeat_are_refused(settings: dict[str, Any]) -> Non
 )
 def test_greedy_samples_that_differ_are_taken(settings: dict[str, Any]) -> None:
     assert DiverseConfig(**settings).n == settings["n"]
+
+
+def test_reasoning_is_kept_beside_the_answer(drive: Callable[..., tuple[list[Any], Any]]) -> None:
+    results = [
+        ChatResult("Yes.", (1, 2), "stop", 9, reasoning="Hm."),
+        ChatResult("", (2,), "stop", 9),
+    ]
+    _, samples = drive(
+        DiverseGenerator(DiverseConfig(n=2, system_prompts=[])).sample(PROMPT), results
+    )
+    plain = {"temperature": 1.0, "system_prompt": None}
+    assert [sample.details for sample in samples] == [{**plain, "reasoning": "Hm."}, plain]
+    assert samples[0].text == "Yes."

@@ -88,3 +88,9 @@ def test_long_samples_are_cut(drive: Callable[..., tuple[list[Any], Any]]) -> No
 def test_a_template_needs_prompt_and_samples() -> None:
     with pytest.raises(ValidationError, match=r"{prompt} and {samples} must be in it"):
         SelfRefineConfig(template="nothing")
+
+
+def test_reasoning_is_kept_beside_the_answer(drive: Callable[..., tuple[list[Any], Any]]) -> None:
+    _, response = refine(drive, ChatResult("Better.", (5, 2), "stop", 4, reasoning="Hm."))
+    assert response.details == {"temperature": 0.7, "samples": 2, "reasoning": "Hm."}
+    assert response.text == "Better."

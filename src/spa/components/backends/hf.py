@@ -112,10 +112,11 @@ class HFBackend:
         Raises:
             SpaError: If the tokenizer cannot be loaded.
         """
+        tokenizer = self.tokenizer
         problems: list[str] = []
         for request in requests:
             try:
-                ids = self._ids(self._rendered(request))
+                ids = _ids(tokenizer, self._rendered(request))
                 if isinstance(request, LabelRequest):
                     self._label_ids(request, ids)
             except SpaError as error:
@@ -182,11 +183,6 @@ class HFBackend:
             options=self.config.chat_template_kwargs,
         )
 
-    def _ids(self, rendered: Rendered) -> list[int]:
-        # The template writes special tokens itself: adding them again doubles the first one.
-        ids: list[int] = self.tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
-        return ids
-
     def _prepare(
         self,
         place: int,
@@ -199,7 +195,7 @@ class HFBackend:
                 rendered = self._rendered(request)
             except SpaError as error:
                 return RequestFailure("template", str(error))
-            known[key] = rendered, self._ids(rendered)
+            known[key] = rendered, _ids(self.tokenizer, rendered)
         rendered, ids = known[key]
         room = request.max_tokens if isinstance(request, ChatRequest) else 1
         if len(ids) + room > self.context:
@@ -223,7 +219,7 @@ class HFBackend:
             return known
         found: list[int] = []
         for label in request.labels:
-            longer = self._ids(self._rendered(request, label))
+            longer = _ids(self.tokenizer, self._rendered(request, label))
             if len(longer) != len(ids) + 1 or longer[:-1] != ids or longer[-1] in found:
                 raise SpaError(
                     f"label {label!r} is not one token after {request.prefill!r} for the tokenizer "
@@ -240,3 +236,9 @@ class HFBackend:
         configured = getattr(model.generation_config, "eos_token_id", None)
         listed = configured if isinstance(configured, list) else [configured]
         return {int(t) for t in (*listed, self.tokenizer.eos_token_id) if t is not None}
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, rendered: Rendered) -> list[int]:
+    # The template writes special tokens itself: adding them again doubles the first one.
+    ids: list[int] = tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
+    return ids
