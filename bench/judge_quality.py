@@ -49,7 +49,7 @@ def main() -> int:
             _say(f"{name} is left out: {error}")
     if not found:
         _say("there is nothing to judge")
-        return 1
+        return 0
     if arguments.json:
         print(json.dumps(_plain(found)), flush=True)
     else:
@@ -122,12 +122,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=list(DATA), default=list(DATA))
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--limit", type=int, help="read so many rows of each set; default: all")
+    parser.add_argument("--quick", action="store_true", help="the same as --limit 4")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--model", default=MODEL, help="path as in a recipe")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.limit = 4
     if arguments.limit is not None and arguments.limit < 1:
         parser.error("--limit must be at least 1")
     return arguments

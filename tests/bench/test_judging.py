@@ -159,3 +159,17 @@ def test_nothing_scored_is_no_agreement(tmp_path: Path) -> None:
     data = load("pyrit_refusal_judge", tmp_path, None)
     found = agreement(data, "refusal", data.groups["refusal"][1], [{}, {}])
     assert (found.agreement, found.low, found.ties, found.unscored) == (None, None, None, 1.0)
+
+
+def test_data_that_are_missing_are_left_out_with_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import judge_quality
+
+    monkeypatch.setattr("sys.argv", ["judge_quality.py", "--data", str(tmp_path), "--json"])
+    assert judge_quality.main() == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    for name in ("pyrit_refusal_judge", "hhh_alignment_pairs", "truthfulqa_truth_info_pairs"):
+        file = tmp_path / f"{name}.jsonl"
+        assert f"{name} is left out: {file} is missing. Name the folder that hold" in told.err
