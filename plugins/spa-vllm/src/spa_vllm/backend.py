@@ -147,7 +147,7 @@ class VLLMBackend:
             raise SpaError(f"the backend vllm needs vLLM, which is not installed: {INSTALL_HINT}.")
         known = known_arguments()
         if known and (problems := unknown_arguments(self.config.engine_args, known)):
-            raise SpaError("\n".join(f"engine_args: {problem}." for problem in problems))
+            raise SpaError("\n".join(f"engine_args: {problem}" for problem in problems))
         return gpu_groups(self.spec, self.config.engines, self.config.tensor_parallel)
 
     def _started(self) -> Engines:
