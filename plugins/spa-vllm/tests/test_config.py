@@ -21,7 +21,7 @@ from spa_vllm.plugin import spa_backends
         ({"engine_args": {"dtype": "half"}}, "engine_args.dtype: this has a key of its own, dtype. Use that"),
         ({"engine_args": {"model": "x"}}, "engine_args.model: this has a key of its own, path. Use that"),
         ({"engine_args": {"hf_token": "x"}}, "engine_args.hf_token cannot be set: a secret has no place in a recipe: set the environment variable HF_TOKEN"),
-        ({"chat_template_kwargs": {"tools": []}}, "chat_template_kwargs: tools cannot be set: spa says how conversations are rendered."),
+        ({"chat_template_kwargs": {"tools": []}}, "tools cannot be set: spa says how conversations are rendered."),
         ({"adapter": "a", "max_lora_rank": 0}, "there is an adapter, but max_lora_rank is 0"),
         ({"engines": 0}, "greater than or equal to 1"),
         ({"gpu_memory_utilization": 1.5}, "less than or equal to 1"),

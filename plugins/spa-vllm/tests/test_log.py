@@ -32,6 +32,7 @@ def test_known_problems_come_with_advice(
     log.write_text(
         "INFO 11-25 14:35:01 [model.py:733] Resolved architecture: OddModel\n"
         f"{CORE}Traceback (most recent call last):\n{before}{line}\n"
+        f"{CORE}Exception: WorkerProc initialization failed due to an exception.\n"
         "RuntimeError: Engine core initialization failed. See root cause above.\n",
         encoding="utf-8",
     )

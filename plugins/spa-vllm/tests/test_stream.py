@@ -21,6 +21,7 @@ from spa.api import (
     RequestFailure,
     SpaError,
 )
+from spa.models.identity import tokenizer_fingerprint
 from spa_vllm import devices
 from spa_vllm.backend import VLLMBackend
 
@@ -63,6 +64,7 @@ def test_nothing_is_started_for_nothing(fake_backend: Make) -> None:
     backend = fake_backend("exits")
     assert list(backend.stream(Line([]))) == []
     assert backend.fingerprint() == backend.fingerprint()
+    assert backend.tokenizer_fingerprint() == tokenizer_fingerprint(backend.spec)
     assert backend.check([chat()]) == []
     assert backend._engines is None
 

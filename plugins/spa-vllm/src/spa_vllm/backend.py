@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spa.api import Request, RequestFailure, Result, SpaError, Waiting
@@ -56,11 +56,9 @@ class VLLMBackend:
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
-    def tokenizer_fingerprint(self) -> str | None:
-        """Hash of the tokenizer alone; None where spa has no such hash."""
-        hashed: Callable[[ModelSpec], str] | None
-        hashed = getattr(identity, "tokenizer_fingerprint", None)
-        return None if hashed is None else hashed(self.spec)
+    def tokenizer_fingerprint(self) -> str:
+        """Hash of the tokenizer alone."""
+        return identity.tokenizer_fingerprint(self.spec)
 
     def check(self, requests: Sequence[Request]) -> Sequence[str]:
         """Why requests like these cannot be answered; reads the tokenizer alone.
@@ -149,7 +147,7 @@ class VLLMBackend:
             raise SpaError(f"the backend vllm needs vLLM, which is not installed: {INSTALL_HINT}.")
         known = known_arguments()
         if known and (problems := unknown_arguments(self.config.engine_args, known)):
-            raise SpaError("\n".join(f"engine_args: {problem}." for problem in problems))
+            raise SpaError("\n".join(f"engine_args: {problem}" for problem in problems))
         return gpu_groups(self.spec, self.config.engines, self.config.tensor_parallel)
 
     def _started(self) -> Engines:

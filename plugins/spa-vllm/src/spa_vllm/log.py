@@ -19,7 +19,7 @@ _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE
 _ERROR = re.compile(
     r"^\s*(?:\([^)]*\)\s*)?(?:ERROR [\d:. -]*\[[^]]*\]\s*)?([\w.]*(?:Error|Exception)): ?(.*)$"
 )
-_OUTER = "Engine core initialization failed"
+_OUTER = ("Engine core initialization failed", "WorkerProc initialization failed")
 _NUMBERS = count()
 
 _ADVICE = (
@@ -90,7 +90,7 @@ def advice(log: Path, said: str = "") -> str | None:
 
 
 def _is_cause(line: str) -> bool:
-    return _ERROR.match(line) is not None and _OUTER not in line
+    return _ERROR.match(line) is not None and not any(outer in line for outer in _OUTER)
 
 
 def _text(log: Path) -> str:
