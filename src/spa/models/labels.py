@@ -20,6 +20,8 @@ def label_token_ids(
     request: LabelRequest,
     ids: Sequence[int],
     options: Mapping[str, JsonValue] | None = None,
+    *,
+    model: str | None = None,
 ) -> tuple[int, ...]:
     """The token of every label as it stands right after the prompt.
 
@@ -28,6 +30,7 @@ def label_token_ids(
         request: What is asked.
         ids: Its rendered conversation, prefill included, without reasoning before the answer.
         options: More variables of the chat template, those that ``ids`` were rendered with.
+        model: What to call the model in the error; None: as its tokenizer is called.
 
     Raises:
         SpaError: If a label is not one token of its own there.
@@ -40,7 +43,7 @@ def label_token_ids(
         if len(longer) != len(ids) + 1 or longer[:-1] != list(ids) or longer[-1] in found:
             raise SpaError(
                 f"label {label!r} is not one token after {request.prefill!r} for the tokenizer "
-                f"of {tokenizer.name_or_path!r}. Use labels of one token each, for example the "
+                f"of {(model or tokenizer.name_or_path)!r}. Use labels of one token each, for example the "
                 "digits 1 to 9 or the letters A to E, or a prefill that does not end in a "
                 "space."
             )

@@ -22,6 +22,7 @@ from spa.components.backends.inference_dtype import inference_dtype
 from spa.components.backends.slot_trial import longest_in_slots
 from spa.models import identity
 from spa.models.chat import Rendered, render_text
+from spa.models.labels import label_token_ids
 from spa.models.loading import load_policy, load_tokenizer
 from spa.models.reasoning import ReasoningTags, find_tags, part
 from spa.models.spec import ModelSpec
@@ -174,11 +175,11 @@ class HFBackend:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _rendered(self, request: Request, more: str = "") -> Rendered:
+    def _rendered(self, request: Request) -> Rendered:
         return render_text(
             self.tokenizer,
             request.messages,
-            request.prefill + more,
+            request.prefill,
             direct=isinstance(request, LabelRequest),
             options=self.config.chat_template_kwargs,
         )
@@ -217,19 +218,15 @@ class HFBackend:
         known = self._label_tokens.get((request.prefill, request.labels))
         if known is not None:
             return known
-        found: list[int] = []
-        for label in request.labels:
-            longer = _ids(self.tokenizer, self._rendered(request, label))
-            if len(longer) != len(ids) + 1 or longer[:-1] != ids or longer[-1] in found:
-                raise SpaError(
-                    f"label {label!r} is not one token after {request.prefill!r} for the tokenizer "
-                    f"of {self.config.path!r}. Use labels of one token each, for example the "
-                    "digits 1 to 9 or the letters A to E, or a prefill that does not end in a "
-                    "space."
-                )
-            found.append(longer[-1])
-        self._label_tokens[request.prefill, request.labels] = tuple(found)
-        return tuple(found)
+        found = label_token_ids(
+            self.tokenizer,
+            request,
+            ids,
+            self.config.chat_template_kwargs,
+            model=self.config.path,
+        )
+        self._label_tokens[request.prefill, request.labels] = found
+        return found
 
     def _end_tokens(self, model: PreTrainedModel) -> set[int]:
         """Every token that ends an answer: the checkpoint's own list and the tokenizer's."""

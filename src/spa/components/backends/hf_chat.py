@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from spa.api import ChatRequest, RequestFailure
 from spa.components.backends.beginnings import shared_beginnings
 from spa.components.backends.decoding import Decoder, Ended, PromptRows
-from spa.components.backends.out_of_memory import free_memory, is_out_of_memory
+from spa.components.backends.memory import free_memory, is_out_of_memory
 from spa.components.backends.plain_chat import generate_plainly
 from spa.components.backends.prefill import PromptIds, Runner
 

@@ -49,5 +49,8 @@ class HFConfig(ComponentConfig):
         "prompt and max_tokens. Halved where memory does not suffice.",
     )
     label_batch_size: Annotated[int, NotInKey("changes speed and memory only")] = Field(
-        default=16, ge=1, description="Most rows judged side by side."
+        default=16,
+        ge=1,
+        description="Memory for judging: as many tokens run at once as so many of the longest "
+        "prompts have. Prompts that begin alike share their beginning, so more rows fit.",
     )

@@ -1,13 +1,15 @@
-"""Recognises that memory did not suffice, whatever raised it."""
+"""Recognises that memory did not suffice, whatever raised it, and gives back what is not needed."""
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
-__all__ = ["is_out_of_memory"]
+__all__ = ["free_memory", "is_out_of_memory"]
 
 # What torch's own allocators say: a plain RuntimeError on CPUs and on some accelerators.
-_SAID = ("out of memory", "can't allocate memory", "not enough memory")
+_SAID = ("out of memory", "can't allocate memory", "not enough memory", "defaultcpuallocator")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -15,3 +17,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+
+
+def free_memory() -> None:
+    """Gives back what no one refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
