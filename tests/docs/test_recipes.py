@@ -58,3 +58,21 @@ def test_shown_recipe_loads(
         assert split is not None or "extends" in text, "there is something to measure with"
     if split is not None and recipe.prompts.limit is not None:
         assert split.heldout < recipe.prompts.limit
+
+
+def test_sections_of_the_page_on_backends_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    whole = next(text for text in FENCE.findall(readme) if "model:" in text)
+    Path("base.yaml").write_text(whole, encoding="utf-8")
+    page = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    shown = FENCE.findall(page)
+    assert len(shown) == 3
+    backends = set()
+    for text in shown:
+        Path("shown.yaml").write_text("extends: base.yaml\n" + text, encoding="utf-8")
+        recipe = load_recipe("shown.yaml", catalogue=build_catalogue())
+        backends |= {each.name for each in recipe.components if each.kind == "backend"}
+    assert backends == {"hf", "vllm", "openai"}

@@ -18,12 +18,14 @@ from spa.fields import Members, NotInKey
 
 __all__ = ["SeedsBelow", "canonical_json", "derive_seed", "key_config", "stage_key"]
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
 SCHEME = 1  # raise when keys are made in another way, so that old folders are not found
 
 
 def canonical_json(value: object) -> str:
     """JSON with sorted keys and no spaces: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _canonical(value)
 
 
 def stage_key(stage: str, parts: Mapping[str, Any]) -> str:

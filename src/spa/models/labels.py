@@ -41,11 +41,11 @@ def label_token_ids(
             tokenizer, request.messages, request.prefill + label, direct=True, options=options
         )
         if len(longer) != len(ids) + 1 or longer[:-1] != list(ids) or longer[-1] in found:
+            name = model or tokenizer.name_or_path
             raise SpaError(
                 f"label {label!r} is not one token after {request.prefill!r} for the tokenizer "
-                f"of {(model or tokenizer.name_or_path)!r}. Use labels of one token each, for example the "
-                "digits 1 to 9 or the letters A to E, or a prefill that does not end in a "
-                "space."
+                f"of {name!r}. Use labels of one token each, for example the digits 1 to 9 or the "
+                "letters A to E, or a prefill that does not end in a space."
             )
         found.append(longer[-1])
     return tuple(found)

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from spa.contracts import Backend
 from spa.engine.answers import AnswerLog
 from spa.engine.asking import Finished, Job, Tally, drive
+from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.keys import stage_key
 from spa.engine.store import RowWriter, StageFolder, StoredRows
@@ -102,7 +103,8 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
     cached = folder.is_committed
     if not cached:
-        _run(context, stage, folder, key)
+        with rare_collection():
+            _run(context, stage, folder, key)
     info = folder.info()
     rows = StoredRows(folder, int(info["rows"]))
     figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
