@@ -43,7 +43,7 @@ def test_a_run_ends_with_funnel_scores_adapter_and_next_command(capsys: Captured
         "judge-scores on 3 held-out prompts (95 % interval)",
         "round-1 - base",
         "Note: the model judged its own answers.",
-        "Judge:   not checked. Next: spa judge-check tiny.yaml\n",
+        "Judge:   not checked. To check it: spa judge-check tiny.yaml\n",
         f"Run:     {folder()}/run.json",
         f"Next:    spa export {folder()} --format merged --output merged-model",
     ):

@@ -204,7 +204,7 @@ CHECKED = {
 @pytest.mark.parametrize(
     ("found", "line"),
     [
-        (None, "Judge:   not checked. Next: spa judge-check 'my recipe.yaml'"),
+        (None, "Judge:   not checked. To check it: spa judge-check 'my recipe.yaml'"),
         (CHECKED, "Judge:   plumbing only, AUC 0.52 [0.44, 0.60] on 46 probes"),
     ],
 )
@@ -225,4 +225,6 @@ def test_the_command_that_checks_the_judge_has_the_options_of_the_run(capsys: Ca
     print_summary(
         Path("runs/r"), manifest(judge_check=None), check="spa judge-check r.yaml --set seed=1"
     )
-    assert "not checked. Next: spa judge-check r.yaml --set seed=1\n" in capsys.readouterr().out
+    assert (
+        "not checked. To check it: spa judge-check r.yaml --set seed=1\n" in capsys.readouterr().out
+    )

@@ -98,6 +98,16 @@ def test_a_file_that_was_forgotten_ends_its_thread(tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
+@given(st.permutations(range(8)), st.integers(0, 8))
+def test_many_lines_are_read_in_any_order(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], count: int
+) -> None:
+    with LineFile(tmp_path_factory.mktemp("many") / "part.jsonl") as file:
+        places = [file.append(b'{"a":"%b"}' % (b"x" * number)) for number in range(8)]
+        wanted = [places[number] for number in order[:count]]
+        assert list(file.several(wanted)) == [(place, file.at(place)) for place in wanted]
+
+
 def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "part.jsonl"
     path.symlink_to("/dev/full")

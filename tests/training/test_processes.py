@@ -214,7 +214,7 @@ def test_a_launcher_may_start_spa_itself(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Next:") == 1
+    assert done.stdout.count("Next:    spa export") == 1
     manifest = json.loads((tmp_path / "runs" / "both" / "run.json").read_text())
     assert manifest["status"] == "done"
     alone = [sys.executable, "-m", "spa", "run", recipe.name, "--name", "alone"]

@@ -79,7 +79,7 @@ def judge_line(found: Mapping[str, Any] | None, command: str) -> str:
         command: What to type to make one.
     """
     if found is None:
-        return f"Judge:   not checked. Next: {command}"
+        return f"Judge:   not checked. To check it: {command}"
     overall = found["overall"]
     probes = f"{found['probes']} probe" + ("" if found["probes"] == 1 else "s")
     if overall["auc"] is None:

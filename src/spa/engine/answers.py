@@ -80,16 +80,15 @@ class AnswerLog:
         self._keys = np.asarray(keys, dtype=np.uint64)[order]
         self._starts = np.asarray(starts, dtype=np.uint64)[order]
         self._lengths = np.asarray(lengths, dtype=np.uint32)[order]
-        self._recent: dict[int, Place] = {}
-        self._older: dict[int, Place] = {}
+        self._recent: dict[str, Place] = {}
+        self._older: dict[str, Place] = {}
 
     def find(self, key: str) -> Result | None:
         """The stored answer to a request, if there is one and it is sound.
 
         Of the answers kept by this object only the latest tens of thousands are found.
         """
-        short = _short(key)
-        place = self._recent.get(short) or self._older.get(short) or self._before(short)
+        place = self._recent.get(key) or self._older.get(key) or self._before(key)
         body = None if place is None else self._file.at(place)
         if body is None:
             return None
@@ -111,16 +110,17 @@ class AnswerLog:
         body = b'{"kind":"%b","request":"%b","result":%b}' % (kind, key.encode(), stored)
         if len(self._recent) >= _RECENT:
             self._older, self._recent = self._recent, {}
-        self._recent[_short(key)] = self._file.append(body)
+        self._recent[key] = self._file.append(body)
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
-    def _before(self, short: int) -> Place | None:
+    def _before(self, key: str) -> Place | None:
         """Where the answer of an earlier process lies."""
         if not len(self._keys):
             return None
+        short = _short(key)
         at = int(np.searchsorted(self._keys, np.uint64(short)))
         if at == len(self._keys) or int(self._keys[at]) != short:
             return None

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from zlib import crc32
@@ -187,6 +187,29 @@ class LineFile:
             self.flush()
         with disk_errors(self.path):
             return unseal(os.pread(self._reader.fileno(), length, start))
+
+    def several(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes | None]]:
+        """Like `at` for many lines; those that lie one after the other are read together.
+
+        Raises:
+            RunError: If the disk is full or cannot be read.
+        """
+        self.flush()
+        run: list[Place] = []
+        for place in places:
+            if run and (place[0] != sum(run[-1]) + 1 or sum(place) - run[0][0] > _READ_BYTES):
+                yield from self._read_run(run)
+                run = []
+            run.append(place)
+        if run:
+            yield from self._read_run(run)
+
+    def _read_run(self, places: Sequence[Place]) -> Iterator[tuple[Place, bytes | None]]:
+        first, end = places[0][0], sum(places[-1])
+        with disk_errors(self.path):
+            content = os.pread(self._reader.fileno(), end - first, first)
+        for start, length in places:
+            yield (start, length), unseal(content[start - first : start - first + length])
 
     def _raise_fault(self) -> None:
         """Tells of an error of the flusher, or again of an earlier one."""

@@ -40,7 +40,8 @@ class RowCodec(Generic[R]):
         self.schema = schema_of(row_type)
         self._names = [field.name for field in dataclasses.fields(row_type)]  # type: ignore[arg-type]
         hints = get_type_hints(row_type)
-        self._lines = msgspec.json.Decoder(list[_stored_type(row_type)])  # type: ignore[misc]
+        self._lines = msgspec.json.Decoder(list[_stored_type(row_type, msgspec.Raw)])  # type: ignore[misc]
+        self._given = list[_stored_type(row_type, Any)]  # type: ignore[misc]
         self._columns = [(name, _to_arrow(hints[name])) for name in self._names]
         self._from_line = _restored(row_type, _FROM_LINE) or _same
         self._from_arrow = [_restored(hints[name], _FROM_ARROW) for name in self._names]
@@ -52,12 +53,11 @@ class RowCodec(Generic[R]):
         Raises:
             TypeError: If a row holds what its type does not allow, or what JSON cannot hold.
         """
-        body = _encode(rows)
         try:
-            self._lines.decode(body)
+            msgspec.convert(rows, self._given, from_attributes=True)
         except msgspec.ValidationError as error:
             raise TypeError(str(error)) from error
-        return body
+        return _encode(rows)
 
     def decode(self, body: bytes) -> list[R]:
         """The rows of a JSON array that `encode` made."""
@@ -112,29 +112,34 @@ def _arrow_type(hint: Any) -> pa.DataType:
     raise TypeError(f"rows cannot hold a field of type {hint}")
 
 
-def _stored_type(hint: Any) -> Any:
-    """What a line is parsed as: free-form values are left as they stand."""
+def _stored_type(hint: Any, free_form: Any) -> Any:
+    """What a line is parsed as, and what a row is checked against.
+
+    Args:
+        hint: The type of a field.
+        free_form: What stands for free-form values.
+    """
     hint, optional = _without_none(hint)
     origin = get_origin(hint)
     if _is_free_form(hint):
-        found: Any = msgspec.Raw
+        found: Any = free_form
     elif origin is Literal:
         found = str
     elif origin is tuple:
-        found = list[_stored_type(get_args(hint)[0])]  # type: ignore[misc]
+        found = list[_stored_type(get_args(hint)[0], free_form)]  # type: ignore[misc]
     elif origin is Mapping:
-        found = dict[str, _stored_type(get_args(hint)[1])]  # type: ignore[misc]
+        found = dict[str, _stored_type(get_args(hint)[1], free_form)]  # type: ignore[misc]
     elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        found = _stored_struct(hint)
+        found = _stored_struct(hint, free_form)
     else:
         found = hint
     return found | None if optional else found
 
 
 @functools.cache
-def _stored_struct(row_type: type) -> type[msgspec.Struct]:
+def _stored_struct(row_type: type, free_form: Any) -> type[msgspec.Struct]:
     hints = get_type_hints(row_type)
-    fields = [(name, _stored_type(each)) for name, each in hints.items()]
+    fields = [(name, _stored_type(each, free_form)) for name, each in hints.items()]
     return msgspec.defstruct(f"Stored{row_type.__name__}", fields, gc=False)
 
 

@@ -242,8 +242,7 @@ class RowWriter(Generic[R]):
 
     def _bodies(self) -> Iterator[bytes]:
         """The rows of every job as a JSON array, in the order of the jobs."""
-        for place in self._jobs.places():
-            body = self._part.at(place)
+        for place, body in self._part.several(self._jobs.places()):
             if body is None:
                 raise RunError(
                     f"{self._part.path} was damaged while the stage ran (byte {place[0]}). Run the "

@@ -47,12 +47,13 @@ class ConstitutionJudge:
     def __init__(self, config: ConstitutionConfig) -> None:
         """Keeps the settings."""
         self._config = config
+        self._scale = config.scale
         self._readings = readings_of(config)
 
     @property
     def scale(self) -> tuple[float, float]:
         """Lowest and highest possible score."""
-        return self._config.scale
+        return self._scale
 
     def will_ask(self) -> Sequence[Request]:
         """Requests as all others will be, but for what is judged: one for each that differs."""
@@ -88,7 +89,7 @@ class ConstitutionJudge:
         reading: Reading,
         objectives: Sequence[Objective],
     ) -> tuple[Message, ...]:
-        lowest, highest = self.scale
+        lowest, highest = self._scale
         values = {
             "name": objective.name,
             "definition": objective.definition.strip(),
@@ -117,7 +118,7 @@ class ConstitutionJudge:
             return Score(None, reason="low_label_mass", details={"label_mass": result.mass})
         shares = _shares(result.logprobs)
         value = math.fsum(p * v for p, v in zip(shares, reading.values, strict=True))
-        lowest, highest = self.scale
+        lowest, highest = self._scale
         top = max(range(len(shares)), key=shares.__getitem__)
         return Score(
             min(max(value, lowest), highest),  # the sum may round past the ends of the scale
@@ -129,7 +130,7 @@ class ConstitutionJudge:
         )
 
     def _generated(self, result: ChatResult, reading: Reading) -> Score:
-        lowest, highest = self.scale
+        lowest, highest = self._scale
         value = parse_score(
             result.text, prefill=self._config.prefill, lowest=lowest, highest=highest
         )
