@@ -18,6 +18,7 @@ from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import find_check
 from spa.engine.keys import stage_key
+from spa.engine.lock import writer_lock
 from spa.engine.manifest import git_state, hardware, read_manifest, versions
 from spa.engine.models import ModelPool
 from spa.engine.outcome import NothingToTrainOn, RunResult
@@ -111,7 +112,8 @@ def run_recipe(
         run.claim()
         if not run.finished_before:  # what was carried out once needs no libraries to be loaded
             check_ahead(recipe, models)
-        return _carry_out(run)
+        with writer_lock(run.folder):
+            return _carry_out(run)
 
 
 def _carry_out(run: _Run) -> RunResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from spa.engine.asking import Finished, Job, Tally, drive
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.keys import stage_key
+from spa.engine.lock import writer_lock
 from spa.engine.store import RowWriter, StageFolder, StoredRows
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
@@ -103,8 +105,12 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
     cached = folder.is_committed
     if not cached:
-        with rare_collection():
-            _run(context, stage, folder, key)
+        # Another run may be at this stage: then it is waited for, and its rows are taken.
+        with writer_lock(folder.path, wait=True):
+            cached = folder.is_committed
+            if not cached:
+                with rare_collection():
+                    _run(context, stage, folder, key)
     info = folder.info()
     rows = StoredRows(folder, int(info["rows"]))
     figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
@@ -237,8 +243,8 @@ def _finished(
             before = dict(context.models.figures(spec))
         return opened
 
-    log = AnswerLog(context.store / _answers_name(context, stage) / "part-00000.jsonl")
-    try:
+    answers = context.store / _answers_name(context, stage)
+    with writer_lock(answers, wait=True), closing(AnswerLog(answers / "part-00000.jsonl")) as log:
         yield from drive(
             jobs,
             backend,
@@ -250,8 +256,6 @@ def _finished(
         if before is not None:
             after = context.models.figures(spec)
             counted.update({name: value - before.get(name, 0) for name, value in after.items()})
-    finally:
-        log.close()
 
 
 def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> Sequence[R]:

@@ -13,6 +13,7 @@ from spa.engine.context import RunContext, StageRecord
 from spa.engine.files import disk_errors, write_json
 from spa.engine.joining import Beside
 from spa.engine.keys import key_config, stage_key
+from spa.engine.lock import writer_lock
 from spa.engine.policy import Policy
 from spa.engine.stages.base import SHORT_KEY, StageRows
 from spa.recipe import ComponentSpec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from spa.training.outcome import TrainProgress, TrainResult
 
 __all__ = ["train_stage"]
+
+_MARKER = "stage.json"
 
 
 def train_stage(
@@ -50,31 +53,19 @@ def train_stage(
         },
     )
     folder = context.store / f"train-{key[:SHORT_KEY]}"
-    marker = folder / "stage.json"
-    cached = marker.is_file()
-    if cached:
-        result = _stored(folder)
-    else:
-        context.tell("stage_started", "train", total=len(pairs.rows))
-        context.models.free()
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            result = _train(context, groups, pairs, objectives, policy, folder)
-        write_json(
-            marker,
-            {
-                "format": 1,
-                "stage": "train",
-                "key": key,
-                "kind": result.kind,
-                "path": result.path.name,
-                "steps": result.steps,
-                "dropped": dict(result.dropped),
-                "warnings": list(result.warnings),
-                "seconds": result.seconds,
-                "committed_at": time.time(),
-            },
-        )
+    result = _stored(folder)
+    cached = result is not None
+    if result is None:
+        # Another run may be training just this: then it is waited for, and its result is taken.
+        with writer_lock(folder, wait=True):
+            result = _stored(folder)
+            cached = result is not None
+            if result is None:
+                context.tell("stage_started", "train", total=len(pairs.rows))
+                context.models.free()
+                with disk_errors(folder):
+                    result = _train(context, groups, pairs, objectives, policy, folder)
+                _commit(folder, key, result)
     seconds = time.monotonic() - started
     total = len(pairs.rows)
     context.tell(
@@ -102,7 +93,28 @@ def train_stage(
     return result
 
 
-def _stored(folder: Path) -> TrainResult:
+def _commit(folder: Path, key: str, result: TrainResult) -> None:
+    write_json(
+        folder / _MARKER,
+        {
+            "format": 1,
+            "stage": "train",
+            "key": key,
+            "kind": result.kind,
+            "path": result.path.name,
+            "steps": result.steps,
+            "dropped": dict(result.dropped),
+            "warnings": list(result.warnings),
+            "seconds": result.seconds,
+            "committed_at": time.time(),
+        },
+    )
+
+
+def _stored(folder: Path) -> TrainResult | None:
+    """What training made, None if it is not done."""
+    if not (folder / _MARKER).is_file():
+        return None
     from spa.training.outcome import TrainResult
 
     return TrainResult.from_json((folder / "result.json").read_text(encoding="utf-8"), folder)

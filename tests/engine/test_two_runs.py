@@ -1,0 +1,52 @@
+"""Two processes at once: in one run's folder, and at the stages that two runs share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from spa.engine.lock import FILE, writer_lock
+
+
+def start(recipe: Path, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "spa", "run", recipe.name, "--name", name],
+        cwd=recipe.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_second_process_on_one_run_is_refused(recipe_file: Path) -> None:
+    folder = recipe_file.parent / "runs" / "one"
+    with writer_lock(folder):
+        run = start(recipe_file, "one")
+        _, told = run.communicate(timeout=300)
+    assert run.returncode == 1
+    assert f"runs/one is being written by process {os.getpid()} on " in told
+    assert "Traceback" not in told
+    assert list(folder.iterdir()) == []
+
+
+def test_runs_that_share_stages_take_turns_and_ask_once(recipe_file: Path) -> None:
+    runs = [start(recipe_file, name) for name in ("first", "second")]
+    ends = [run.communicate(timeout=500) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], [told for _, told in ends]
+    folder = recipe_file.parent / "runs"
+    manifests = [
+        json.loads((folder / name / "run.json").read_text()) for name in ("first", "second")
+    ]
+    stages = [{s["name"]: s for s in manifest["stages"]} for manifest in manifests]
+    assert stages[0].keys() == stages[1].keys()
+    for name, stage in stages[0].items():
+        assert stage["folder"] == stages[1][name]["folder"]
+        assert not (folder / "store" / stage["folder"] / FILE).exists()
+    for asking in ("sample", "judge", "refine"):
+        log = next((folder / "store").glob(f"answers-{asking}-*")) / "part-00000.jsonl"
+        keys = [json.loads(line)["request"] for line in log.read_text().splitlines()]
+        assert len(keys) == stages[0][asking]["details"]["asked"]
