@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -20,7 +20,7 @@ from spa_vllm.process import EngineProcess, Inbox, how_it_ended
 
 __all__ = ["Adapter", "Engines"]
 
-Start = Callable[[Inbox], Sequence[EngineProcess]]
+Start = Callable[[Inbox], Iterable[EngineProcess]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,15 @@ class Engines:
             SpaError: If one cannot be started; none is left then.
         """
         self._inbox: Inbox = queue.SimpleQueue()
-        self._engines = {each: _Engine(each) for each in start(self._inbox)}
+        self._engines: dict[EngineProcess, _Engine] = {}
         self._numbers = count(1)
         self._adapters: dict[str, int] = {}
         self._fault: SpaError | None = None
         self.max_model_len = 0
         self.takes_seeds = True
         try:
+            for process in start(self._inbox):
+                self._engines[process] = _Engine(process)
             self._wait_until_ready()
         except BaseException:
             for process in self._engines:
