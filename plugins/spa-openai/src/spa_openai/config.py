@@ -33,7 +33,11 @@ _SET_BY_SPA = frozenset(
         "top_p",
     }
 )
-_SECRET = re.compile(r"(x[-_])?api[-_]?key|authorization|access[-_]?token|password|secret", re.I)
+_SECRET = re.compile(
+    r"(.*[-_])?(api[-_]?key|authorization|credentials?|password|secret([-_]?key)?"
+    r"|(access|auth|bearer|hf|id|refresh)[-_]?token)|token",
+    re.I,
+)
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 
 
