@@ -77,7 +77,9 @@ def test_keeps_the_response_as_generated_and_the_critique_cut(drive: Drive) -> N
 
 def test_reasoning_is_kept_beside_the_answer_alone(drive: Drive) -> None:
     thought = ChatResult("Both are vague.", (7, 2), "stop", 30, reasoning="So.")
-    asked, response = refine(drive, thought, ChatResult("Better.", (5,), "stop", 4, reasoning="Hm."))
+    asked, response = refine(
+        drive, thought, ChatResult("Better.", (5,), "stop", 4, reasoning="Hm.")
+    )
     assert "So." not in asked[1].messages[0].content
     assert response.details["reasoning"] == "Hm."
     assert response.details["critique"] == "Both are vague."
