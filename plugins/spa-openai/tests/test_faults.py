@@ -182,6 +182,15 @@ def test_nobody_there(connect):
     assert backend.figures()["requests"] <= 2 * 8
 
 
+def test_a_server_that_dies_costs_no_row_at_the_end_of_a_stage(serve, connect):
+    """Rows that began before another one's answer tell of the server, too."""
+    backend = connect(serve(), max_retries=1)
+    rows = ["Hello", "fault=slow a", "fault=slow b", "fault=die c"]
+    answers, error = until_stopped(backend.answer([ask(row) for row in rows]))
+    assert set(answers) == {0}
+    assert error.startswith("cannot reach the server at ")
+
+
 def test_a_silent_server_does_not_hold_up_the_check(serve, connect):
     backend = connect(serve("--silent"))
     start = time.monotonic()
