@@ -13,6 +13,7 @@ from spa.engine.answers import AnswerLog, request_key
 from spa.engine.records import schema_of
 from spa.engine.rows import JudgedRow, NamedVerdict, VerdictRow
 from spa.engine.store import RowWriter, StageFolder
+from spa.errors import RunError
 from spa.types import (
     ChatRequest,
     ChatResult,
@@ -98,6 +99,24 @@ def test_a_stage_that_died_goes_on_and_tries_failed_jobs_again(tmp_path: Path) -
     assert [prompt.id for prompt in folder.read()] == ["a", "c"]
     assert folder.info()["failure_reasons"] == {"too_long": 1}
     assert folder.failures() == {"b": RequestFailure("too_long", "again")}
+
+
+def test_two_runs_at_one_stage_lose_and_mix_up_nothing(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "s", Prompt)
+    first, second = RowWriter(folder), RowWriter(folder)
+    # Lines of one length, so that each lies where the other process expects another one.
+    for place, name in enumerate("abc"):
+        first.rows(place, name, [Prompt(name, ())])
+    second.rows(2, "c", [Prompt("c", ())])
+    second.close()
+    with pytest.raises(RunError, match="another run worked on this stage at the same time"):
+        first.commit({})
+    first.close()
+    assert not folder.is_committed
+    again = RowWriter(folder)
+    assert [again.has(place, job) for place, job in enumerate("abc")] == [True] * 3
+    again.commit({})
+    assert [prompt.id for prompt in folder.read()] == ["a", "b", "c"]
 
 
 def test_answers_are_found_again_by_their_request(tmp_path: Path) -> None:

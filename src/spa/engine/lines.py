@@ -176,6 +176,19 @@ class LineFile:
         if damaged:
             logger.warning("%s", _told(self.path, damaged))
 
+    @property
+    def shared(self) -> bool:
+        """Whether another process has written to the file since it was opened.
+
+        Lines then do not lie where `append` said.
+
+        Raises:
+            RunError: If the disk is full.
+        """
+        self.flush()
+        with disk_errors(self.path):
+            return os.fstat(self._file.fileno()).st_size != self._end
+
     def at(self, place: Place) -> bytes | None:
         """What follows the checksum of one line; None if it was damaged.
 
