@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -156,6 +158,26 @@ def test_what_a_row_cannot_hold_is_refused_when_it_is_written(tmp_path: Path) ->
         writer.rows(0, "job", [Response("", details={"a": object()})])  # type: ignore[dict-item]
     assert writer.done == 0
     writer.close()
+
+
+def test_numbers_may_be_those_of_numpy(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "s", PreferencePair)
+    writer = RowWriter(folder)
+    gap: Any = np.float32(0.5)
+    writer.rows(0, "job", [PreferencePair("p", "a", "b", (np.float64(1.5), 2), (0.5, 1), gap, 0.0)])
+    for wrong in (True, np.bool_(True), np.ones(2), "1"):
+        with pytest.raises(TypeError):
+            writer.rows(1, "j", [PreferencePair("p", "a", "b", (), (), wrong, 0.0)])  # type: ignore[arg-type]
+    writer.commit({})
+    assert list(folder.read()) == [PreferencePair("p", "a", "b", (1.5, 2.0), (0.5, 1.0), 0.5, 0.0)]
+    details = StageFolder(tmp_path / "d", JudgedRow)
+    writer = RowWriter(details)
+    writer.rows(
+        0, "job", [JudgedRow("r", "p", {"h": Score(1.0, None, {"mass": np.float64(0.25)})})]
+    )
+    writer.commit({})
+    (row,) = details.read()
+    assert row.scores["h"].details == {"mass": 0.25}
 
 
 @pytest.mark.parametrize("byte", range(0, 150, 7))
