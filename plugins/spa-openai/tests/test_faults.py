@@ -166,6 +166,8 @@ def test_a_missing_key_is_said_ahead(connect, monkeypatch):
 def test_a_server_of_ones_own_does_not_get_the_key_of_the_hosted_one(serve, connect, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_ADMIN_KEY", KEY)
+    monkeypatch.setenv("OPENAI_ORG_ID", f"org-{KEY}")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", f"proj-{KEY}")
     server = serve()
     list(connect(server).answer([ask()]))
     assert KEY not in str(server.seen())

@@ -10,7 +10,7 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
 from spa.api import ChatRequest, Request, RequestFailure, Result, SpaError
 from spa_openai.bodies import LimitKey, write_body
-from spa_openai.config import OpenAIConfig
+from spa_openai.config import HOSTED, OpenAIConfig
 from spa_openai.failures import (
     no_logprobs,
     refuses_limit_key,
@@ -71,6 +71,8 @@ class Asker:
             timeout=config.timeout,
             http_client=WatchedClient(config, flow, pace, spending),
         )
+        if config.base_url != HOSTED:  # the environment's are those of an account there
+            self._client.organization = self._client.project = None
         self._limit_key: LimitKey = "max_tokens"
         self._server: Server | None = None
         self._looking = asyncio.Lock()
