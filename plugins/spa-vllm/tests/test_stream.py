@@ -199,6 +199,15 @@ def test_why_an_engine_does_not_start(fake_backend: Make, monkeypatch: pytest.Mo
     assert "Segmentation fault in the kernels" in str(caught.value)
 
 
+def test_last_words_betray_no_secret(fake_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijkl")
+    with pytest.raises(SpaError) as caught:
+        list(fake_backend().answer([chat(temperature=6.0)]))
+    message = str(caught.value)
+    assert message.startswith("the vLLM engine ended: ValueError: not with [HF_TOKEN].")
+    assert "hf_abcdefghijkl" not in message
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that ended and is not yet collected does not."""
     try:

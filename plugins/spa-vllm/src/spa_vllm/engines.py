@@ -15,7 +15,7 @@ from typing import Any
 
 from spa.api import SpaError
 from spa_vllm.channel import Told
-from spa_vllm.log import advice, last_lines
+from spa_vllm.log import advice, last_lines, without_secrets
 from spa_vllm.process import EngineProcess, Inbox, how_it_ended
 
 __all__ = ["Adapter", "Engines"]
@@ -192,7 +192,7 @@ class Engines:
         if hint is None and "message" not in last and last.get("code", code) == -signal.SIGKILL:
             hint = "Nobody did that? Then the machine may have run out of memory"
         parts = [f"{what}.", last_lines(log), f"{hint}." if hint else "", f"Its log: {log}", kept]
-        return SpaError("\n".join(part for part in parts if part))
+        return SpaError(without_secrets("\n".join(part for part in parts if part)))
 
 
 def _how(last: Told, code: int) -> str:
