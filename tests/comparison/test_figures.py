@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def test_trained_models_are_paired_by_prompt(make_run: MakeRun) -> None:
     assert two.sure
     assert [(s.key, s.values) for s in comparison.settings] == [("loss", ("spa", "simpo"))]
     assert comparison.notes == ()
+
+
+def test_evaluators_of_one_name_are_compared_each_with_its_own(make_run: MakeRun) -> None:
+    """The same evaluator twice, as it asks another model; here their rows are told apart."""
+    section = {"use": "spa-align/judge-scores", "resamples": 500}
+    changes = {"evaluate": [section, {**section, "backend": {"use": "spa-align/hf"}}]}
+    make_run("third", BEFORE, better(3))
+    folders = [make_run(name, BEFORE, better(0), **changes) for name in ("first", "second")]
+    for folder, stored in zip(folders, ("first", "third"), strict=True):
+        manifest = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = {"name": "evaluate-judge-scores/2", "round": 1, "folder": f"evaluate-{stored}"}
+        manifest["stages"].append(record)
+        (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+    comparison = compared(*folders)
+    assert cells(comparison)[1].difference.mean == 0
+    again = Figure("judge-scores/2", "safe", "trained")
+    assert cells(comparison, again)[1].difference.mean == pytest.approx(3.0)
 
 
 def test_a_difference_that_may_be_chance_is_not_bold(make_run: MakeRun) -> None:

@@ -283,3 +283,12 @@ def test_a_stream_that_forgets_or_invents_a_request_is_named() -> None:
         run(jobs_of("a"), Inventive(1))
     with pytest.raises(RunError, match="left 1 requests unanswered"):
         run(jobs_of("a"), Forgetful(1))
+
+
+def test_a_backend_that_takes_nothing_is_not_asked_forever() -> None:
+    class Idle(Echo):
+        def stream(self, waiting: Waiting) -> Iterator[tuple[int, Result | RequestFailure]]:
+            return iter(())
+
+    with pytest.raises(RunError, match="the backend took no request although some wait"):
+        run(jobs_of("ab"), Idle())

@@ -116,6 +116,26 @@ def test_a_judge_with_nothing_left_to_ask_still_asks_a_model(
     assert run_judge_check(recipe(), shipped(2), runs=tmp_path / "runs")["asks"]
 
 
+def test_members_are_checked_ahead_and_no_other_model_is_asked_for_flips(
+    recipe: Load, tmp_path: Path, tiny_folder: Path, asked: list[Any]
+) -> None:
+    member = "{use: constitution, min_label_mass: 0.0"
+    other = f"{member}, backend: {{use: hf, path: {tiny_folder}, chat_template_kwargs: {{a: 1}}}}}}"
+    loaded = recipe([f"judge={{use: ensemble, members: [{member}}}, {other}]}}"])
+    result = run_judge_check(loaded, shipped(2), runs=tmp_path / "runs")
+    assert {len(request.labels) for request in asked} == {9}
+    assert (result["asks"], result["overall"]["flips"]) == (True, None)
+    alike = f"{member}, repeats: 1, min_scored: 0.6}}"
+    pairwise = "evaluate=[{use: pairwise, min_label_mass: 0}]"
+    loaded = recipe([f"judge={{use: ensemble, members: [{member}}}, {alike}]}}", pairwise])
+    result = run_judge_check(loaded, shipped(2), runs=tmp_path / "runs")
+    assert result["overall"]["flips"] is not None
+    bad = "{use: constitution, labels: ['10', '20']}"
+    loaded = recipe([f"judge={{use: ensemble, members: [{member}}}, {bad}]}}"])
+    with pytest.raises(RecipeError, match=r"judge\.members\.1: label '10' is not one token"):
+        run_judge_check(loaded, shipped(2), runs=tmp_path / "runs")
+
+
 def test_more_readings_of_a_score_each_tell_their_label_mass(recipe: Load, tmp_path: Path) -> None:
     plain = run_judge_check(recipe(), shipped(2), runs=tmp_path / "runs")
     both = recipe(["judge.orders=[as-given, reversed]"])

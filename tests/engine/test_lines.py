@@ -85,9 +85,12 @@ def test_lines_reach_the_disk_while_the_process_waits(tmp_path: Path) -> None:
         assert read(file) == [{"a": 1}]
 
 
-def test_a_file_that_was_forgotten_ends_its_thread(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waits", [0, 5 * lines.FLUSH_EVERY])
+def test_a_file_that_was_forgotten_ends_its_thread(tmp_path: Path, waits: float) -> None:
     file = LineFile(tmp_path / "part.jsonl")
     file.append(b'{"a":1}')
+    time.sleep(waits)
+    file.flush()
     thread = file._flusher
     assert thread is not None
     file._reader.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +15,7 @@ from spa.engine.answers import AnswerLog, request_key
 from spa.engine.records import schema_of
 from spa.engine.rows import JudgedRow, NamedVerdict, VerdictRow
 from spa.engine.store import RowWriter, StageFolder
+from spa.errors import RunError
 from spa.types import (
     ChatRequest,
     ChatResult,
@@ -100,6 +103,24 @@ def test_a_stage_that_died_goes_on_and_tries_failed_jobs_again(tmp_path: Path) -
     assert folder.failures() == {"b": RequestFailure("too_long", "again")}
 
 
+def test_two_runs_at_one_stage_lose_and_mix_up_nothing(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "s", Prompt)
+    first, second = RowWriter(folder), RowWriter(folder)
+    # Lines of one length, so that each lies where the other process expects another one.
+    for place, name in enumerate("abc"):
+        first.rows(place, name, [Prompt(name, ())])
+    second.rows(2, "c", [Prompt("c", ())])
+    second.close()
+    with pytest.raises(RunError, match="another run worked on this stage at the same time"):
+        first.commit({})
+    first.close()
+    assert not folder.is_committed
+    again = RowWriter(folder)
+    assert [again.has(place, job) for place, job in enumerate("abc")] == [True] * 3
+    again.commit({})
+    assert [prompt.id for prompt in folder.read()] == ["a", "b", "c"]
+
+
 def test_answers_are_found_again_by_their_request(tmp_path: Path) -> None:
     chat = ChatRequest((Message("user", "a"),), seed=1)
     label = LabelRequest((Message("user", "a"),), ("1", "2"))
@@ -137,6 +158,26 @@ def test_what_a_row_cannot_hold_is_refused_when_it_is_written(tmp_path: Path) ->
         writer.rows(0, "job", [Response("", details={"a": object()})])  # type: ignore[dict-item]
     assert writer.done == 0
     writer.close()
+
+
+def test_numbers_may_be_those_of_numpy(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "s", PreferencePair)
+    writer = RowWriter(folder)
+    gap: Any = np.float32(0.5)
+    writer.rows(0, "job", [PreferencePair("p", "a", "b", (np.float64(1.5), 2), (0.5, 1), gap, 0.0)])
+    for wrong in (True, np.bool_(True), np.ones(2), "1"):
+        with pytest.raises(TypeError):
+            writer.rows(1, "j", [PreferencePair("p", "a", "b", (), (), wrong, 0.0)])  # type: ignore[arg-type]
+    writer.commit({})
+    assert list(folder.read()) == [PreferencePair("p", "a", "b", (1.5, 2.0), (0.5, 1.0), 0.5, 0.0)]
+    details = StageFolder(tmp_path / "d", JudgedRow)
+    writer = RowWriter(details)
+    writer.rows(
+        0, "job", [JudgedRow("r", "p", {"h": Score(1.0, None, {"mass": np.float64(0.25)})})]
+    )
+    writer.commit({})
+    (row,) = details.read()
+    assert row.scores["h"].details == {"mass": 0.25}
 
 
 @pytest.mark.parametrize("byte", range(0, 150, 7))

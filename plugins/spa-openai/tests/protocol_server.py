@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import random
 import re
 import threading
@@ -165,6 +166,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send(400, f"bad headers: {self.headers}".encode(), {})
         elif name == "redirect":
             self.reply(307, {}, {"location": "https://elsewhere.test/v1/x?key=1"})
+        elif name == "die":
+            time.sleep(0.5)
+            os._exit(1)
         elif name == "drop":
             self.close_connection = True
         elif name == "truncated":

@@ -42,6 +42,8 @@ def test_defaults_are_those_of_the_hosted_service():
         ({"api_key": KEY}, "Extra inputs are not permitted"),
         ({"extra_body": {"api_key": KEY}}, "api_key: a recipe holds no secrets"),
         ({"extra_body": {"options": [{"Authorization": KEY}]}}, "Authorization: a recipe holds no secrets"),
+        ({"extra_body": {"upstream": {"client_secret": KEY}}}, "client_secret: a recipe holds no secrets"),
+        ({"extra_body": {"hf_token": KEY}}, "hf_token: a recipe holds no secrets"),
         ({"extra_body": {"n": 3, "stream": True}}, "n, stream: spa sets this itself"),
         ({"max_cost": 1.0}, "max_cost needs the price of tokens"),
         ({"max_concurrency": 0}, "greater than or equal to 1"),
@@ -56,7 +58,12 @@ def test_mistakes_in_a_recipe(settings, message):
 
 
 def test_token_keys_of_extra_body_are_no_secrets():
-    body = {"stop_token_ids": [1], "chat_template_kwargs": {"enable_thinking": False}}
+    body = {
+        "stop_token_ids": [1],
+        "prompt_cache_key": "a",
+        "min_tokens": 1,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
     assert OpenAIConfig(model="m", extra_body=body).extra_body == body
 
 

@@ -166,6 +166,8 @@ def test_a_missing_key_is_said_ahead(connect, monkeypatch):
 def test_a_server_of_ones_own_does_not_get_the_key_of_the_hosted_one(serve, connect, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_ADMIN_KEY", KEY)
+    monkeypatch.setenv("OPENAI_ORG_ID", f"org-{KEY}")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", f"proj-{KEY}")
     server = serve()
     list(connect(server).answer([ask()]))
     assert KEY not in str(server.seen())
@@ -180,6 +182,15 @@ def test_nobody_there(connect):
     assert error.startswith("cannot reach the server at http://127.0.0.1:9/v1: no connection")
     assert not answers
     assert backend.figures()["requests"] <= 2 * 8
+
+
+def test_a_server_that_dies_costs_no_row_at_the_end_of_a_stage(serve, connect):
+    """Rows that began before another one's answer tell of the server, too."""
+    backend = connect(serve(), max_retries=1)
+    rows = ["Hello", "fault=slow a", "fault=slow b", "fault=die c"]
+    answers, error = until_stopped(backend.answer([ask(row) for row in rows]))
+    assert set(answers) == {0}
+    assert error.startswith("cannot reach the server at ")
 
 
 def test_a_silent_server_does_not_hold_up_the_check(serve, connect):

@@ -125,9 +125,14 @@ def judge(text: str) -> LabelRequest:
 
 
 def test_it_keeps_the_contract_of_backends(backend, direct):
-    report = check_backend(backend, seeds=False, logprobs=direct, tolerance=0.05)
+    ends_at_once = ask(
+        "What is the capital of France?", max_tokens=8, prefill="The capital of France is Paris."
+    )
+    report = check_backend(
+        backend, seeds=False, ends_at_once=ends_at_once, logprobs=direct, tolerance=0.05
+    )
     report.raise_if_failed()
-    assert len(report.checks) >= 13
+    assert len(report.checks) >= 14
 
 
 def test_label_probabilities_are_those_of_a_forward_pass(backend, direct):

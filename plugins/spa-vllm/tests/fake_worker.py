@@ -77,6 +77,10 @@ class Work:
         if message["temperature"] == 7.0:
             self.channel.send({"is": "died", "process": "EngineCore", "code": -9})
             os._exit(1)
+        if message["temperature"] == 6.0:
+            said = f"ValueError: not with {os.environ.get('HF_TOKEN')}"
+            self.channel.send({"is": "died", "message": said})
+            os._exit(1)
         tokens = [message["adapter"] or 0, self.most, message["max_tokens"]]
         if message["max_tokens"] > 1:
             tokens.append(message["stop_token_ids"][0])

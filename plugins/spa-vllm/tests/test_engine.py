@@ -40,6 +40,14 @@ def user(text: str) -> tuple[Message, ...]:
     return (Message("user", text),)
 
 
+ENDS_AT_ONCE = ChatRequest(
+    user("What is the capital of France?"),
+    max_tokens=8,
+    temperature=0.0,
+    prefill="The capital of France is Paris.",
+)
+
+
 def judged(text: str) -> LabelRequest:
     return LabelRequest(user(f"Rate from 1 to 9 how kind this is: {text}"), LABELS, "Score: ")
 
@@ -92,7 +100,9 @@ def test_it_keeps_the_contract_of_a_backend(backend: VLLMBackend, hf: HFBackend)
         return result.logprobs
 
     # A CPU engine takes no seeds.
-    report = check_backend(backend, seeds=False, logprobs=direct, tolerance=1e-3)
+    report = check_backend(
+        backend, seeds=False, ends_at_once=ENDS_AT_ONCE, logprobs=direct, tolerance=1e-3
+    )
     report.raise_if_failed()
     assert len(report.checks) >= 10
 

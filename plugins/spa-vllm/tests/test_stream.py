@@ -24,6 +24,7 @@ from spa.api import (
 from spa.models.identity import tokenizer_fingerprint
 from spa_vllm import devices
 from spa_vllm.backend import VLLMBackend
+from spa_vllm.process import EngineProcess
 
 Make = Callable[..., VLLMBackend]
 ROOM = 3  # of a stand-in: two slots, a quarter of that and one more
@@ -198,6 +199,15 @@ def test_why_an_engine_does_not_start(fake_backend: Make, monkeypatch: pytest.Mo
     assert "Segmentation fault in the kernels" in str(caught.value)
 
 
+def test_last_words_betray_no_secret(fake_backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijkl")
+    with pytest.raises(SpaError) as caught:
+        list(fake_backend().answer([chat(temperature=6.0)]))
+    message = str(caught.value)
+    assert message.startswith("the vLLM engine ended: ValueError: not with [HF_TOKEN].")
+    assert "hf_abcdefghijkl" not in message
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that ended and is not yet collected does not."""
     try:
@@ -356,3 +366,23 @@ def test_several_engines_share_the_work(
     os.kill(two.pid, 9)
     with pytest.raises(SpaError, match="was killed by SIGKILL"):
         answered(backend, [chat() for _ in range(30)])
+
+
+def test_an_engine_is_ended_if_the_next_cannot_be_made(
+    four_gpus: None, fake_backend: Make, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spa_vllm.backend._dtype", lambda spec, source: "float32")
+    made: list[EngineProcess] = []
+
+    class Scarce(EngineProcess):
+        def __init__(self, *arguments: object, **settings: object) -> None:
+            if made:
+                raise OSError("no more processes")
+            super().__init__(*arguments, **settings)
+            made.append(self)
+
+    monkeypatch.setattr("spa_vllm.backend.EngineProcess", Scarce)
+    with pytest.raises(OSError, match="no more processes"):
+        answered(fake_backend(engines=2), [chat()])
+    (first,) = made
+    assert not alive(first.pid)

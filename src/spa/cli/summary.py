@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,14 +143,15 @@ def metrics_tables(
 
 def _confidences(manifest: Mapping[str, Any]) -> dict[str, float]:
     """By the names that the figures have: ``pairwise``, the next one ``pairwise/2``."""
-    found: dict[str, float] = {}
-    seen: Counter[str] = Counter()
-    for section in manifest["recipe"]["evaluate"]:
-        name = section["use"].rpartition("/")[2]
-        seen[name] += 1
-        if "confidence" in section:
-            found[name if seen[name] == 1 else f"{name}/{seen[name]}"] = section["confidence"]
-    return found
+    from spa.engine.stages.evaluate import numbered
+
+    sections = manifest["recipe"]["evaluate"]
+    names = numbered(section["use"].rpartition("/")[2] for section in sections)
+    return {
+        name: section["confidence"]
+        for section, name in zip(sections, names, strict=True)
+        if "confidence" in section
+    }
 
 
 def _cell(metric: Mapping[str, Any]) -> Text:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from spa.contracts import Evaluator
 from spa.engine.components import create
 from spa.engine.rows import EvaluationRow
+from spa.engine.stages.evaluate import numbered
 from spa.engine.stored_run import StoredRun, stage_rows
 from spa.errors import SpaError
 from spa.plugins.catalogue import Catalogue, load_catalogue
@@ -34,7 +35,8 @@ class Figure:
     """What is measured.
 
     Attributes:
-        evaluator: Name of the evaluator, without its distribution.
+        evaluator: Name of the evaluator, without its distribution; of the second of one name
+            ``NAME/2``.
         name: Of the figure, for example ``"harmlessness"``.
         model: ``"base"``, ``"trained"`` for the model of the last round, or the difference.
     """
@@ -71,8 +73,9 @@ def read_series(run: StoredRun, catalogue: Catalogue | None = None) -> dict[Figu
         Objective(str(o["name"]), str(o["definition"]), o["threshold"])
         for o in run.recipe["objectives"]
     )
-    for section in run.recipe["evaluate"]:
-        name = str(section["use"]).rpartition("/")[2]
+    sections = run.recipe["evaluate"]
+    names = numbered(str(section["use"]).rpartition("/")[2] for section in sections)
+    for section, name in zip(sections, names, strict=True):
         record = run.stage(f"evaluate-{name}")
         if record is None:
             continue

@@ -130,13 +130,20 @@ def drive(
         if not driver.asks:
             return
         answers = _stream(backend(), driver, window)
+        idle = True
         with closing(answers):  # at once, as an engine may have work under way
             for number, result in answers:
+                idle = False
                 driver.receive(number, result)
                 yield from driver.take_finished()
         if left := driver.unanswered:
             raise RunError(
                 f"the backend left {left} requests unanswered. "
+                "This is a fault of the backend; what it answered is kept."
+            )
+        if idle:  # it would be asked again and again
+            raise RunError(
+                "the backend took no request although some wait. "
                 "This is a fault of the backend; what it answered is kept."
             )
 

@@ -62,3 +62,6 @@ def assemble(
             yield Assembled(prompt, None, "judge", "refined_unscored")
         else:
             yield Assembled(prompt, Group(prompt, complete, best))
+    sampled.end()
+    if improved is not None:
+        improved.end()

@@ -23,7 +23,7 @@ from spa.engine.context import RunContext
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import keep_check
 from spa.engine.keys import stage_key
-from spa.engine.models import ModelPool
+from spa.engine.models import ModelPool, same_model
 from spa.engine.policy import Policy
 from spa.engine.rows import EvaluationRow, JudgedRow
 from spa.engine.stages.base import Stage, StageRows, run_stage
@@ -40,7 +40,7 @@ from spa.types import EvaluationItem, JsonValue, Prompt, Response, RunEvent, Sco
 __all__ = ["STAGES", "run_judge_check"]
 
 STAGES = ("judge-probes", "compare-probes")
-"""Titles of its stages; the second is left out for a judge that asks no model."""
+"""Titles of its stages; the second is left out for a judge that asks no model, or several."""
 
 _SIDES = ("worse", "better")  # by label
 _PAIRWISE = "spa-align/pairwise"
@@ -83,13 +83,15 @@ def run_judge_check(
             interrupt=Interrupt(),
             listen=listen,
         )
-        refuse_unanswerable(recipe, [("judge", recipe.judge, backend)], models)
+        judges = [each for each in recipe.askers if each.path.split(".")[0] == "judge"]
+        asked = [(each.path, each.section, each.backend or recipe.model) for each in judges]
+        refuse_unanswerable(recipe, asked, models)
         prompts, responses = _rows(probes.probes)
         judged = judge_stage(context, STAGES[0], prompts, responses, policy)
         asks = _asks(context)
         answers = list(_answers(probes.probes, judged))
         flips: dict[str, list[bool]] = {}
-        if asks:
+        if asks and all(same_model(each, backend) for _, _, each in asked):
             flips = _flips(context, compare, backend, probes.probes)
         overall, single = _figures(answers, flips)
         result = {

@@ -176,6 +176,19 @@ class LineFile:
         if damaged:
             logger.warning("%s", _told(self.path, damaged))
 
+    @property
+    def shared(self) -> bool:
+        """Whether another process has written to the file since it was opened.
+
+        Lines then do not lie where `append` said.
+
+        Raises:
+            RunError: If the disk is full.
+        """
+        self.flush()
+        with disk_errors(self.path):
+            return os.fstat(self._file.fileno()).st_size != self._end
+
     def at(self, place: Place) -> bytes | None:
         """What follows the checksum of one line; None if it was damaged.
 
@@ -241,13 +254,20 @@ class LineFile:
 def _flush_until_closed(file: weakref.ref[LineFile], closing: threading.Event) -> None:
     """The thread of a file; it does not keep a file alive that was forgotten."""
     while not closing.wait(FLUSH_EVERY):
-        found = file()
-        if found is None:
+        if not _flushed(file):
             return
-        try:
-            found.flush()
-        except RunError:  # the next append raises it where it can be handled
-            return
+
+
+def _flushed(file: weakref.ref[LineFile]) -> bool:
+    """Flushes a file that is still there; holds it no longer than that takes."""
+    found = file()
+    if found is None:
+        return False
+    try:
+        found.flush()
+    except RunError:  # the next append raises it where it can be handled
+        return False
+    return True
 
 
 def _told(path: Path, damaged: list[int]) -> str:

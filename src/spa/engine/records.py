@@ -2,7 +2,7 @@
 
 Rows read back equal those that were written. Free-form mappings, whose shape differs from row to
 row, become JSON text in Arrow. What a component returns is checked against the row's type when it
-is written, not when it is read.
+is written, not when it is read; numbers may be NumPy's.
 """
 
 from __future__ import annotations
@@ -24,8 +24,23 @@ R = TypeVar("R")
 Convert = Callable[[Any], Any]
 
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+
+def _plain(value: Any) -> bool | int | float:
+    """The number that a scalar of NumPy or torch is.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    item = getattr(value, "item", None)
+    number = item() if callable(item) and not getattr(value, "shape", None) else None
+    if not isinstance(number, bool | int | float):
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+    return number
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class RowCodec(Generic[R]):
@@ -53,11 +68,15 @@ class RowCodec(Generic[R]):
         Raises:
             TypeError: If a row holds what its type does not allow, or what JSON cannot hold.
         """
+        body = _encode(rows)
         try:
             msgspec.convert(rows, self._given, from_attributes=True)
-        except msgspec.ValidationError as error:
-            raise TypeError(str(error)) from error
-        return _encode(rows)
+        except msgspec.ValidationError:
+            try:  # what is no number of Python's may have become one
+                self._lines.decode(body)
+            except msgspec.ValidationError as error:
+                raise TypeError(str(error)) from error
+        return body
 
     def decode(self, body: bytes) -> list[R]:
         """The rows of a JSON array that `encode` made."""

@@ -84,6 +84,7 @@ def _kept(
         for verdict in beside.of(entry.prompt.id):
             if verdict.keep and entry.group is not None:
                 yield without(entry.group, verdict.drop)
+    beside.end()
 
 
 def _all_verdicts(verdicts: StageRows[VerdictRow]) -> Iterator[VerdictRow]:

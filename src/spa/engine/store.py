@@ -210,8 +210,14 @@ class RowWriter(Generic[R]):
             info: What the marker says besides the number of rows and failures.
 
         Raises:
-            RunError: If the disk is full, or lines that were written cannot be read back.
+            RunError: If the disk is full, another process wrote rows of the same stage, or lines
+                that were written cannot be read back.
         """
+        if self._part.shared:
+            raise RunError(
+                f"{self.folder.path}: another run worked on this stage at the same time. Wait "
+                "until that one has ended, then run the same command again: all rows are kept."
+            )
         count = self._write_parquet()
         self.close()
         reasons: dict[str, int] = {}

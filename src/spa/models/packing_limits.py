@@ -1,4 +1,4 @@
-"""What a model's config says against packed rows, and how near to exact is exact.
+"""What a model's config says against rows laid out in another way, and how near is exact.
 
 Packing is exact only if nothing but the attention looks at other tokens, and if the attention
 heeds the mask and the positions it is given. A config does not say everything: whoever packs also
@@ -13,7 +13,7 @@ import torch
 
 from spa.models.unwrapping import forward_parameters
 
-__all__ = ["packing_obstacle", "packing_tolerance", "stretching_limit"]
+__all__ = ["distance", "packing_obstacle", "packing_tolerance", "stretching_limit"]
 
 _ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 _TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3}
@@ -23,6 +23,21 @@ _ROUGH = 0.25  # nats; of bfloat16, whose rounding differs between layouts
 def packing_tolerance(dtype: torch.dtype) -> float:
     """By how many nats log-probabilities may differ from the model's own."""
     return _TOLERANCE.get(dtype, _ROUGH)
+
+
+def distance(own_NV: torch.Tensor, found_NV: torch.Tensor) -> float:
+    """Largest mean difference of log-probabilities of N places, in nats; NaN if there are some.
+
+    Tokens count by their probability: 16 bits say little about those that are not likely, as a
+    logit of 16 is rounded to an eighth.
+
+    Args:
+        own_NV: Logits of the model itself.
+        found_NV: Logits of another layout.
+    """
+    own, found = own_NV.float().log_softmax(-1), found_NV.float().log_softmax(-1)
+    gap_N = (own.exp() * (found - own).abs()).sum(-1)
+    return float("nan") if gap_N.isnan().any() else float(gap_N.max())
 
 
 def packing_obstacle(model: Any, longest: int) -> str | None:

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from spa.api import LabelRequest, LabelResult, Message, Objective, Prompt, Response
+from spa.components.backends import label_forward
 from spa.components.backends.hf import HFBackend
 from spa.components.backends.hf_config import HFConfig
 from spa.components.backends.label_forward import packed_kernel
 from spa.components.judges.configs import ConstitutionConfig
 from spa.components.judges.constitution import ConstitutionJudge
+from spa.models import packing
 from spa.models.chat import render
 
 OBJECTIVES = (
@@ -50,3 +52,17 @@ def test_shipped_judge_prompts_are_packed_exactly_and_answered_with_labels(smol_
     assert len(found) == 12
     assert min(result.mass for result in found) > 0.9
     assert len({round(result.logprobs[0], 3) for result in found}) > 6
+
+
+def test_in_16_bits_rounding_is_told_from_a_wrong_mask(
+    smol_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlikely tokens are rounded by more than a quarter of a nat, which is no fault."""
+    backend = HFBackend(HFConfig(path=str(smol_path), dtype="bfloat16", device="cpu"))
+    assert packed_kernel(backend.model) is not None
+    label_forward._kernels.clear()
+    monkeypatch.setattr(label_forward, "kernels", lambda device: ("dense",))
+    monkeypatch.setattr(
+        packing, "visible", lambda tree: torch.ones(tree.length, tree.length).tril() > 0
+    )
+    assert packed_kernel(backend.model) is None

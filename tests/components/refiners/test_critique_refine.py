@@ -75,6 +75,16 @@ def test_keeps_the_response_as_generated_and_the_critique_cut(drive: Drive) -> N
     )
 
 
+def test_reasoning_is_kept_beside_the_answer_alone(drive: Drive) -> None:
+    thought = ChatResult("Both are vague.", (7, 2), "stop", 30, reasoning="So.")
+    asked, response = refine(
+        drive, thought, ChatResult("Better.", (5,), "stop", 4, reasoning="Hm.")
+    )
+    assert "So." not in asked[1].messages[0].content
+    assert response.details["reasoning"] == "Hm."
+    assert response.details["critique"] == "Both are vague."
+
+
 def test_a_blank_critique_or_answer_is_none(drive: Drive) -> None:
     blank = ChatResult(" \n", (2,), "stop", 4)
     asked, response = refine(drive, blank)

@@ -10,7 +10,7 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
 from spa.api import ChatRequest, Request, RequestFailure, Result, SpaError
 from spa_openai.bodies import LimitKey, write_body
-from spa_openai.config import OpenAIConfig
+from spa_openai.config import HOSTED, OpenAIConfig
 from spa_openai.failures import (
     no_logprobs,
     refuses_limit_key,
@@ -71,6 +71,8 @@ class Asker:
             timeout=config.timeout,
             http_client=WatchedClient(config, flow, pace, spending),
         )
+        if config.base_url != HOSTED:  # the environment's are those of an account there
+            self._client.organization = self._client.project = None
         self._limit_key: LimitKey = "max_tokens"
         self._server: Server | None = None
         self._looking = asyncio.Lock()
@@ -102,14 +104,23 @@ class Asker:
             answer = await self._answer(request, server)
         except (APIStatusError, APIConnectionError) as error:
             failure = row_failure(error, request, self._config, self._key, server.models)
-            nobody = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
-            if nobody and self._answered == answered:
-                raise SpaError(unreachable(self._config, "no connection at any try")) from None
+            if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
+                await self._look_again(nothing_since=self._answered == answered)
             return self._failed(failure)
         self._answered += 1
         self._failed_since = 0
         self._spending.add(answer.usage)
         return self._result(request, answer)
+
+    async def _look_again(self, *, nothing_since: bool) -> None:
+        """Whether a server that takes no connection is gone; else it may only be crowded.
+
+        Raises:
+            SpaError: If it is: that is the fault of no row, and the last ones of a stage would be
+                lost with it.
+        """
+        if nothing_since or (await look(self._client, self._config.model)).problem:
+            raise SpaError(unreachable(self._config, "no connection at any try")) from None
 
     async def close(self) -> None:
         """Closes the connections."""

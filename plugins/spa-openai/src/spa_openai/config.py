@@ -11,7 +11,10 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from spa.api import ComponentConfig, JsonValue, NotInKey
 
-__all__ = ["OpenAIConfig", "Prefill", "Price"]
+__all__ = ["HOSTED", "OpenAIConfig", "Prefill", "Price"]
+
+HOSTED = "https://api.openai.com/v1"
+"""OpenAI's own service."""
 
 Prefill = Literal["auto", "refuse", "continue", "last-turn"]
 
@@ -33,7 +36,11 @@ _SET_BY_SPA = frozenset(
         "top_p",
     }
 )
-_SECRET = re.compile(r"(x[-_])?api[-_]?key|authorization|access[-_]?token|password|secret", re.I)
+_SECRET = re.compile(
+    r"(.*[-_])?(api[-_]?key|authorization|credentials?|password|secret([-_]?key)?"
+    r"|(access|auth|bearer|hf|id|refresh)[-_]?token)|token",
+    re.I,
+)
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 
 
@@ -106,7 +113,7 @@ class OpenAIConfig(ComponentConfig):
 
     model: str = Field(min_length=1, description="Name under which the server knows the model.")
     base_url: Annotated[str, AfterValidator(_without_credentials)] = Field(
-        default="https://api.openai.com/v1",
+        default=HOSTED,
         description="Where the server is, as a rule with /v1 at its end.",
     )
     api_key_env: Annotated[

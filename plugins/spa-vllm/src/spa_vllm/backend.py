@@ -160,13 +160,11 @@ class VLLMBackend:
         self._rank = rank_for(*ranks)
         arguments = self._arguments(self._rank)
 
-        def start(inbox: Inbox) -> list[EngineProcess]:
-            processes = []
+        def start(inbox: Inbox) -> Iterator[EngineProcess]:
             for gpus in groups:
                 log = new_log()
                 logger.info("starting vLLM; its log: %s", log)
-                processes.append(EngineProcess(arguments, log, inbox, gpus=gpus, command=COMMAND))
-            return processes
+                yield EngineProcess(arguments, log, inbox, gpus=gpus, command=COMMAND)
 
         self._engines = Engines(start)
         if not self._engines.takes_seeds:

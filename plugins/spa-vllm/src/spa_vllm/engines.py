@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import queue
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from spa.api import SpaError
 from spa_vllm.channel import Told
-from spa_vllm.log import advice, last_lines
+from spa_vllm.log import advice, last_lines, without_secrets
 from spa_vllm.process import EngineProcess, Inbox, how_it_ended
 
 __all__ = ["Adapter", "Engines"]
 
-Start = Callable[[Inbox], Sequence[EngineProcess]]
+Start = Callable[[Inbox], Iterable[EngineProcess]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,15 @@ class Engines:
             SpaError: If one cannot be started; none is left then.
         """
         self._inbox: Inbox = queue.SimpleQueue()
-        self._engines = {each: _Engine(each) for each in start(self._inbox)}
+        self._engines: dict[EngineProcess, _Engine] = {}
         self._numbers = count(1)
         self._adapters: dict[str, int] = {}
         self._fault: SpaError | None = None
         self.max_model_len = 0
         self.takes_seeds = True
         try:
+            for process in start(self._inbox):
+                self._engines[process] = _Engine(process)
             self._wait_until_ready()
         except BaseException:
             for process in self._engines:
@@ -190,7 +192,7 @@ class Engines:
         if hint is None and "message" not in last and last.get("code", code) == -signal.SIGKILL:
             hint = "Nobody did that? Then the machine may have run out of memory"
         parts = [f"{what}.", last_lines(log), f"{hint}." if hint else "", f"Its log: {log}", kept]
-        return SpaError("\n".join(part for part in parts if part))
+        return SpaError(without_secrets("\n".join(part for part in parts if part)))
 
 
 def _how(last: Told, code: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spa.models.cache import cache_folder
 
-__all__ = ["advice", "last_lines", "new_log"]
+__all__ = ["advice", "last_lines", "new_log", "without_secrets"]
 
 _KEPT = 20
 _READ = 200_000
@@ -95,9 +95,13 @@ def _is_cause(line: str) -> bool:
 
 def _text(log: Path) -> str:
     try:
-        text = log.read_bytes()[-_READ:].decode(errors="replace")
+        return without_secrets(log.read_bytes()[-_READ:].decode(errors="replace"))
     except OSError:
         return ""
+
+
+def without_secrets(text: str) -> str:
+    """A text with the values of secret environment variables crossed out."""
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET.search(name):
             text = text.replace(value, f"[{name}]")

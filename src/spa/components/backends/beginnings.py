@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-__all__ = ["MIN_SAVED", "shared_beginnings"]
+__all__ = ["MIN_SAVED", "common_length", "shared_beginnings"]
 
 MIN_SAVED = 64  # tokens that a further beginning must save to be worth a forward pass of its own
 
@@ -30,7 +30,7 @@ def shared_beginnings(prompts: Sequence[Sequence[int]]) -> list[int]:
         first, last, given = waiting.pop()
         if last - first < 2:
             continue
-        length = _common(prompts[order[first]], prompts[order[last - 1]])
+        length = common_length(prompts[order[first]], prompts[order[last - 1]])
         shortest = min(len(prompts[place]) for place in order[first:last])
         usable = min(length, shortest - 1)
         if (last - first - 1) * (usable - given) >= MIN_SAVED:
@@ -41,7 +41,8 @@ def shared_beginnings(prompts: Sequence[Sequence[int]]) -> list[int]:
     return found
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
+def common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many of the first ids of both are the same."""
     length = 0
     for a, b in zip(one, other, strict=False):
         if a != b:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from spa.components.backends.beginnings import common_length
 from spa.models.packing import Segment, Tree
 
 __all__ = ["PackedPrompts", "fitting", "pack_prompts"]
@@ -48,7 +49,7 @@ def fitting(prompts: Sequence[Sequence[int]], tokens: int, most: int) -> int:
     sizes = [len(prompts[0])]
     shared = [0]
     for before, prompt in pairwise(prompts):
-        common = _common(before, prompt)
+        common = common_length(before, prompt)
         size = sizes[-1] + len(prompt) - common
         shared.append(common)
         if size > tokens or len(sizes) == most:
@@ -78,7 +79,7 @@ def pack_prompts(
     path: list[_Open] = []
     before: Sequence[int] = ()
     for prompt in prompts:
-        common = _common(before, prompt)
+        common = common_length(before, prompt)
         while path and path[-1].depth >= common:
             closed.append(path.pop().close(len(ids)))
         if path and path[-1].depth + path[-1].size > common:
@@ -118,13 +119,3 @@ class _Open:
     def close(self, until: int) -> Segment:
         """The segment, once all that continues it is there."""
         return Segment(self.start, self.start + self.size, until)
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    length = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        length += 1
-    return length

@@ -14,6 +14,7 @@ import torch
 
 from spa.components.backends.prefill import Chunk, PromptIds, Runner
 from spa.components.backends.slots import SlotCache
+from spa.models.packing_limits import distance, packing_tolerance
 
 __all__ = ["longest_in_slots"]
 
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 _NO_LIMIT = 1 << 60
-_TOLERANCE = 1e-3
-_ROUGH = 0.25  # nats; of 16-bit types, whose rounding differs between layouts
 
 
 def longest_in_slots(model: Any) -> int:  # noqa: ANN401  # PEFT models, too
@@ -73,7 +72,7 @@ def _fault(model: Any) -> str | None:  # noqa: ANN401
         logger.debug("the model does not run in slots", exc_info=True)
         return f"the model does not run there ({(str(error) or repr(error)).splitlines()[0]})"
     # Written so that what is not a number is a fault, too.
-    if worst <= (_TOLERANCE if model.dtype in (torch.float32, torch.float64) else _ROUGH):
+    if worst <= packing_tolerance(model.dtype):
         return None
     return f"they give other log-probabilities than the model's own (by {worst:.2g} nats)"
 
@@ -96,13 +95,11 @@ def _difference(model: Any) -> float:  # noqa: ANN401
     positions = torch.tensor([[len(ids)] for ids in made_up], device=runner.device)
     ids = torch.full((2, 1), following, device=runner.device)
     next_BV = runner(ids, positions, mask, pool)
-    worst = 0.0
-    for row, prompt in enumerate(made_up):
-        ids = torch.tensor([[*prompt, following]], device=runner.device)
-        expected = model(input_ids=ids, use_cache=False).logits[0, -2:]
-        found = torch.stack([logits_BV[row], next_BV[row]])
-        logprobs = expected.float().log_softmax(-1)
-        # By their probability: 16 bits say little about tokens that will not be sampled.
-        gap = logprobs.exp() * (found.float().log_softmax(-1) - logprobs).abs()
-        worst = max(float(gap.sum(-1).max()), worst) if not gap.isnan().any() else float("nan")
-    return worst
+    expected = [
+        model(
+            input_ids=torch.tensor([[*prompt, following]], device=runner.device), use_cache=False
+        ).logits[0, -2:]
+        for prompt in made_up
+    ]
+    found = torch.stack([logits_BV, next_BV], 1)
+    return distance(torch.cat(expected), found.flatten(0, 1))

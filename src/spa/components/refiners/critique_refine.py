@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spa.api import Asks, ChatRequest, Group, Message, Objective, Response, chat
+from spa.components.reasoning import reasoning_details
 from spa.components.refiners.configs import CritiqueRefineConfig
 from spa.components.refiners.showing import cut, shown
 from spa.components.text import fill
@@ -59,5 +60,6 @@ class CritiqueRefiner:
                 "temperature": config.temperature,
                 "samples": len(group.samples),
                 "critique": cut(critique, config.kept_chars),
+                **reasoning_details(result),
             },
         )

@@ -67,6 +67,8 @@ def combine_stage(
             scores = [each.of(response.id) for each in given]
             start = partial(combiner.combine, scores, scales, objectives)
             yield Job(response.id, start, prompt_id=response.prompt_id)
+        for each in given:
+            each.end()
 
     return run_stage(
         context,
@@ -93,6 +95,10 @@ class _BesideResponses:
         self._rows = Beside(member.rows, lambda row: row.response_id)
         self._failures = member.failures
         self._objectives = objectives
+
+    def end(self) -> None:
+        """Makes sure that every judgement found its response."""
+        self._rows.end()
 
     def of(self, response_id: str) -> Mapping[str, Score]:
         for row in self._rows.of(response_id):

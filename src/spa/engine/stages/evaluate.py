@@ -21,7 +21,7 @@ from spa.errors import RunError
 from spa.recipe import AskingSpec, Recipe
 from spa.types import EvaluationItem, JsonValue, Prompt, Scored
 
-__all__ = ["evaluate_stage", "evaluator_names"]
+__all__ = ["evaluate_stage", "evaluator_names", "numbered"]
 
 
 def evaluator_names(recipe: Recipe) -> list[str]:
@@ -29,13 +29,17 @@ def evaluator_names(recipe: Recipe) -> list[str]:
 
     The same evaluator may be there more than once, each time asking another model.
     """
+    return numbered(section.registered.component.name for section in recipe.evaluate)
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names in their order, of which one that was there before gets its number."""
     seen: Counter[str] = Counter()
-    names: list[str] = []
-    for section in recipe.evaluate:
-        name = section.registered.component.name
+    found: list[str] = []
+    for name in names:
         seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}/{seen[name]}")
-    return names
+        found.append(name if seen[name] == 1 else f"{name}/{seen[name]}")
+    return found
 
 
 def evaluate_stage(
