@@ -34,6 +34,8 @@ def bootstrap() -> NoReturn:
         [python, "-m", "pip", "install", "--quiet", "-c", CONSTRAINTS, "nox"], check=True
     )
     arguments = [str(python), "-m", "nox", "-f", str(ROOT / "noxfile.py"), *sys.argv[1:]]
+    if os.name != "nt":  # in the place of this process, so that Ctrl-C reaches nox alone
+        os.execv(python, arguments)
     raise SystemExit(subprocess.run(arguments, check=False).returncode)
 
 

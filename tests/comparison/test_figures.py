@@ -89,7 +89,7 @@ def test_unscored_prompts_are_left_out_of_the_pairs(make_run: MakeRun) -> None:
     missing = {**better(1), "p0": [None]}
     comparison = compared(first, make_run("second", BEFORE, missing))
     assert cells(comparison)[1].difference.n == len(PROMPTS) - 1
-    assert any("other held-out prompts" in note for note in comparison.notes)
+    assert any("has figures for other prompts" in note for note in comparison.notes)
 
 
 def test_a_share_of_answers_has_no_value_a_prompt(make_run: MakeRun) -> None:

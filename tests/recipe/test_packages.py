@@ -45,7 +45,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "quantization: nf4",
             "34:17  train.quantization: quantised weights need bitsandbytes, which is not "
-            "installed. Try: pip install 'spa-align[quantization]'",
+            "installed. Try: pip install bitsandbytes",
         ),
     ],
 )

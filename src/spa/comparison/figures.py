@@ -130,8 +130,8 @@ def _notes(
     for run, own in zip(runs[1:], series[1:], strict=True):
         if any(_prompts(own, f) != _prompts(series[0], f) for f in own if f in series[0]):
             notes.append(
-                f"run {run.name} has other held-out prompts than {runs[0].name}; differences are "
-                "of those that both have"
+                f"run {run.name} has figures for other prompts than {runs[0].name}, as it held out "
+                "others or some could not be scored; differences are of those that both have"
             )
     judges = {str((run.recipe.get("judge"), run.recipe.get("objectives"))) for run in runs}
     if len(judges) > 1:

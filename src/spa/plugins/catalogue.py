@@ -16,7 +16,7 @@ from spa.plugins.disabling import VARIABLE, Disabled, parse_disabled
 from spa.plugins.discovery import Entry, Plugin, discover
 from spa.plugins.events import Observers
 from spa.plugins.kinds import KINDS, Kind
-from spa.plugins.naming import canonical, suggestion
+from spa.plugins.naming import BROUGHT_BY, canonical, suggestion
 from spa.plugins.registered import Registered
 from spa.types import RunEvent
 
@@ -154,6 +154,12 @@ class Catalogue:
         ]
         if elsewhere:
             sentences.append(f"{name!r} is {' and '.join(elsewhere)}.")
+        bringer = BROUGHT_BY.get(name.rpartition("/")[2])
+        if bringer is not None and all(bringer != plugin.distribution for plugin in self.plugins):
+            sentences.append(
+                f"The plugin {bringer} brings it, from a clone of spa: pip install "
+                f"./plugins/{bringer}"
+            )
         return " ".join(sentences)
 
 

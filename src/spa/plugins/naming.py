@@ -6,9 +6,19 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = ["BUILTIN_DISTRIBUTION", "COMPONENT_NAME", "IMPORT_PATH", "canonical", "suggestion"]
+__all__ = [
+    "BROUGHT_BY",
+    "BUILTIN_DISTRIBUTION",
+    "COMPONENT_NAME",
+    "IMPORT_PATH",
+    "canonical",
+    "suggestion",
+]
 
 BUILTIN_DISTRIBUTION = "spa-align"
+BROUGHT_BY = {"openai": "spa-openai", "rubric": "spa-rubric", "vllm": "spa-vllm"}
+"""Components that come in distributions of their own from the folder plugins of the repository."""
+
 COMPONENT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*\Z")
 

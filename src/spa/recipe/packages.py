@@ -32,7 +32,7 @@ def _without_bitsandbytes() -> str | None:
     if not _is_installed("bitsandbytes"):
         return (
             "quantised weights need bitsandbytes, which is not installed. "
-            "Try: pip install 'spa-align[quantization]'"
+            "Try: pip install bitsandbytes"
         )
     try:
         found = version("bitsandbytes")

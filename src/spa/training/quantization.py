@@ -48,7 +48,7 @@ def load_quantized(spec: ModelSpec, kind: Quantization) -> Any:
         raise RunError(
             f"weights cannot be quantised to {kind} here: {error}\n"
             "Is bitsandbytes installed, and made for this device? "
-            "Try: pip install 'spa-align[quantization]', or set train.quantization: null."
+            "Try: pip install bitsandbytes, or set train.quantization: null."
         ) from error
     for module in model.modules():
         # On CPUs with AVX512-BF16, a pass in evaluation mode, such as that for the reference, would

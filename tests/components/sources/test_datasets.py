@@ -55,7 +55,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         source(monkeypatch, None).prompts()
     assert str(caught.value) == (
         "source 'datasets' needs the package `datasets`, which is not installed. Install it with:"
-        " pip install 'spa-align[datasets]', or save the prompts as JSON lines and use source"
+        " pip install datasets, or save the prompts as JSON lines and use source"
         " 'jsonl'."
     )
 

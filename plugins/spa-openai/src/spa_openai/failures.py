@@ -53,8 +53,9 @@ def no_logprobs(config: OpenAIConfig, why: str) -> SpaError:
     """Labels cannot be measured on this server."""
     return SpaError(
         f"the server at {config.base_url} gives no log-probabilities for {config.model!r}, which a "
-        f"judge in mode expected needs: {why}. Set judge.mode: generate, so that the judge writes "
-        "its score, or use a server that gives log-probabilities, such as vLLM or llama.cpp."
+        f"judge in mode expected and the evaluator pairwise need: {why}. Set judge.mode: generate, "
+        "so that the judge writes its score, and leave pairwise out or give it a backend of its "
+        "own; or use a server that gives log-probabilities, such as vLLM or llama.cpp."
     )
 
 

@@ -16,6 +16,6 @@ def spa_backends() -> list[Component]:
             impl="spa_openai.backend:OpenAIBackend",
             config="spa_openai.config:OpenAIConfig",
             summary="Asks a server with the OpenAI protocol: vLLM, llama.cpp, Ollama, hosted ones",
-            install_hint="pip install spa-openai",
+            install_hint="pip install openai",
         )
     ]

