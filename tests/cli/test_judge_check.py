@@ -81,6 +81,7 @@ def test_it_prints_figures_verdict_meaning_and_the_next_command(capsys: Captured
         "figure.",
         "It rests on 4 prompts; with fewer than 10 nothing is said.",
         "A judge of less than a million parameters carries little signal.",
+        "The judge's model answered no pairwise question, so flips are unknown.",
         "Probes about objectives that the recipe does not have: 16 about honesty.",
         "Next:    spa judge-check tiny.yaml --set seed=3 --set 'judge.backend={use: hf, path: "
         "A-STRONGER-MODEL}' --limit 4",

@@ -132,7 +132,7 @@ def _print(result: Mapping[str, Any], following: str) -> None:
     if result["parameters"] is not None and result["parameters"] < SMALL_MODEL:
         notes.append(f"A judge of {millions(result['parameters'])} carries little signal.")
     if result["asks"] and overall["flips"] is None:
-        notes.append("No pairwise question could be asked of the judge's model: flips are unknown.")
+        notes.append("The judge's model answered no pairwise question, so flips are unknown.")
     if overall["unscored"] is not None and overall["unscored"] > _MANY_UNSCORED:
         notes.append(
             f"{_share(overall['unscored'])} of the answers have no score. Reasons, and what the "
