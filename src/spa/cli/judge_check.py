@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spa.cli.options import RunsDir, Sets, Swaps
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -30,26 +32,9 @@ def judge_check(
         int | None,
         typer.Option("--limit", help="Use so many probes at most.", min=1, metavar="N"),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Change a value: loss.alpha=2. Repeatable.", metavar="KEY=VALUE"
-        ),
-    ] = None,
-    swaps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--swap",
-            help="Exchange a component for another with its defaults: loss=simpo. Repeatable.",
-            metavar="SECTION=NAME",
-        ),
-    ] = None,
-    runs_dir: Annotated[
-        Path,
-        typer.Option(
-            "--runs-dir", help="Folder of runs and of what they share.", envvar="SPA_RUNS"
-        ),
-    ] = Path("runs"),
+    sets: Sets = None,
+    swaps: Swaps = None,
+    runs_dir: RunsDir = Path("runs"),
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON record on stdout instead of text.")
     ] = False,

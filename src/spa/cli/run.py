@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spa.cli.options import RunsDir, Sets, Swaps
+
 if TYPE_CHECKING:
     from spa.cli.ladder import Ladder
     from spa.recipe import Recipe
@@ -23,26 +25,9 @@ __all__ = ["quiet_libraries", "run"]
 def run(
     context: typer.Context,
     recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Change a value: loss.alpha=2. Repeatable.", metavar="KEY=VALUE"
-        ),
-    ] = None,
-    swaps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--swap",
-            help="Exchange a component for another with its defaults: loss=simpo. Repeatable.",
-            metavar="SECTION=NAME",
-        ),
-    ] = None,
-    runs_dir: Annotated[
-        Path,
-        typer.Option(
-            "--runs-dir", help="Folder of runs and of what they share.", envvar="SPA_RUNS"
-        ),
-    ] = Path("runs"),
+    sets: Sets = None,
+    swaps: Swaps = None,
+    runs_dir: RunsDir = Path("runs"),
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run. Default: made from the recipe.")
     ] = None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spa.cli.options import Sets, Swaps
+
 if TYPE_CHECKING:
     from spa.errors import RecipeError
     from spa.recipe import Recipe
@@ -17,20 +19,8 @@ __all__ = ["validate"]
 def validate(
     context: typer.Context,
     recipes: Annotated[list[Path], typer.Argument(help="Recipe files.", metavar="RECIPE...")],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Change a value: loss.alpha=2. Repeatable.", metavar="KEY=VALUE"
-        ),
-    ] = None,
-    swaps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--swap",
-            help="Exchange a component for another with its defaults: loss=simpo. Repeatable.",
-            metavar="SECTION=NAME",
-        ),
-    ] = None,
+    sets: Sets = None,
+    swaps: Swaps = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON list on stdout, a record a recipe.")
     ] = False,
