@@ -82,9 +82,12 @@ def tests(session: nox.Session) -> None:
     install_model(session)
     # Files stay with one worker, so that each loads its model once; more workers want more memory.
     parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+    # Many times what the longest test takes: one that hangs ends with its stack, not with the job.
+    hanging = ["--timeout", "400"]
     session.run(
         "pytest",
         *parallel,
+        *hanging,
         "--cov",
         "--cov-report=term",
         *session.posargs,

@@ -116,6 +116,15 @@ def test_what_is_no_lock_of_ours_is_watched_too(
         assert json_holder(tmp_path).pid == os.getpid()
 
 
+def test_a_holder_that_was_killed_is_gone_before_its_parent_takes_note(tmp_path: Path) -> None:
+    process = hold_elsewhere(tmp_path)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with writer_lock(tmp_path):
+        assert json_holder(tmp_path).pid == os.getpid()
+    process.communicate()
+
+
 def test_of_many_that_come_at_once_one_gets_it(tmp_path: Path) -> None:
     write(tmp_path, replace(Holder.this(), pid=2**22 + 1))  # above the highest id: dead
     code = HOLD.replace("    time.sleep(60)\n", "    time.sleep(3)\n")

@@ -95,6 +95,39 @@ def test_trap_05_a_response_of_text_alone_gets_the_end_token_once_if_it_ended(
     assert encoding.retokenised == 1
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_answer_without_reasoning_ends_what_the_template_began(
+    make: SimpleNamespace, stored: bool
+) -> None:
+    """Otherwise it would be trained as if it were reasoning."""
+    thinking = make.tokenizer()
+    thinking.chat_template += "<think>{# until </think> #}"
+
+    def ids(text: str) -> tuple[int, ...]:
+        return tuple(thinking(text, add_special_tokens=False)["input_ids"])
+
+    scores = make.scored("", [], (2, 2)).scores
+    direct = Response("so", (*ids("so"), END) if stored else (), id="p/0")
+    thought = Response("c", (*ids("why</think>c"), END), id="p/1")
+    cut = Response("", ids("why"), finish_reason="length", id="p/2")
+    group = make.group(
+        "p",
+        "hi",
+        [
+            Scored(direct, scores),
+            Scored(thought, make.scored("", [], (1, 1)).scores),
+            Scored(cut, make.scored("", [], (0, 0)).scores),
+        ],
+    )
+    (encoded,) = encode([group], make.objectives, thinking).groups
+    assert thinking.decode(list(encoded.prompt)).endswith("<think>")
+    assert encoded.responses == (
+        (*ids("\n\n</think>\n\n"), *ids("so"), END),
+        thought.token_ids,
+        cut.token_ids,
+    )
+
+
 def test_trap_01_pairs_with_an_empty_response_are_dropped_and_counted(
     make: SimpleNamespace, tokenizer: Any
 ) -> None:

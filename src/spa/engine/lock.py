@@ -27,6 +27,9 @@ __all__ = ["FILE", "Holder", "writer_lock"]
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
+_ENDED = ("Z", "X")
+"""States of a process that was killed and that its parent has not taken note of yet."""
+
 logger = logging.getLogger(__name__)
 
 FILE = "writer.lock"
@@ -63,7 +66,8 @@ class Holder:
     @classmethod
     def this(cls) -> Holder:
         """This process."""
-        return cls(socket.gethostname(), os.getpid(), _born(os.getpid()), secrets.token_hex(8))
+        _, born = _process(os.getpid())
+        return cls(socket.gethostname(), os.getpid(), born, secrets.token_hex(8))
 
     def __str__(self) -> str:
         """For messages."""
@@ -166,7 +170,8 @@ def _is_gone(holder: Holder, path: Path) -> bool:
         return True
     except PermissionError:  # of another user, so it is there
         return False
-    return holder.born != _born(holder.pid)
+    state, born = _process(holder.pid)
+    return state in _ENDED or holder.born != born
 
 
 def _take(path: Path, holder: Holder | None) -> None:
@@ -217,10 +222,10 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def _born(pid: int) -> int:
-    """When a process began; 0 where there is no /proc."""
+def _process(pid: int) -> tuple[str, int]:
+    """State of a process and when it began; nothing and 0 where there is no /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return int(fields[19])
+        return fields[0], int(fields[19])
     except (OSError, ValueError, IndexError):
-        return 0
+        return "", 0

@@ -98,7 +98,7 @@ def render_text(
     tags = find_tags(tokenizer)
     reasoning = tags is not None and text.rstrip().endswith(tags.start)
     if direct and reasoning and tags is not None:
-        text, reasoning = f"{text.rstrip()}\n\n{tags.end}\n\n", False
+        text, reasoning = f"{text.rstrip()}{tags.ending}", False
     return Rendered(text + prefill, reasoning)
 
 

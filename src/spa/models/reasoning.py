@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Parted", "ReasoningTags", "find_tags", "part", "part_text"]
+__all__ = ["Parted", "ReasoningTags", "ends_reasoning", "find_tags", "part", "part_text"]
 
 
 class ReasoningTags(NamedTuple):
@@ -20,6 +20,11 @@ class ReasoningTags(NamedTuple):
 
     start: str
     end: str
+
+    @property
+    def ending(self) -> str:
+        """What ends reasoning that a prompt began, before an answer that comes at once."""
+        return f"\n\n{self.end}\n\n"
 
 
 class Parted(NamedTuple):
@@ -74,6 +79,15 @@ def part(
     if begun or text.startswith(tags.start) or token_ids[:1] == [_single(tokenizer, tags.start)]:
         return Parted(_without(tags.start, text), "")
     return Parted("", text)
+
+
+def ends_reasoning(
+    tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], tags: ReasoningTags
+) -> bool:
+    """Whether the end of the reasoning is in what was generated."""
+    if _last(_single(tokenizer, tags.end), token_ids) is not None:
+        return True
+    return tags.end in _decode(tokenizer, token_ids)
 
 
 def part_text(text: str, tags: ReasoningTags | None = None, *, begun: bool = False) -> Parted:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spa.models.chat import render
+from spa.models.chat import render_text
+from spa.models.reasoning import ends_reasoning, find_tags
 from spa.training.groups import TrainingGroup
 from spa.types import JsonValue, Objective, PreferencePair, Response
 
@@ -94,14 +95,18 @@ def encode(
     encoded = []
     retokenised = 0
     for group in sorted(groups, key=lambda group: group.prompt.id):
-        prompt = tuple(render(tokenizer, group.prompt.messages, options=options))
+        rendered = render_text(tokenizer, group.prompt.messages, options=options)
+        prompt = _tokenised(tokenizer, rendered.text)
         used = {name for pair in group.pairs for name in (pair.chosen, pair.rejected)}
         scored = {item.id: item for item in group.responses if item.id in used}
         if missing := used - scored.keys():
             raise ValueError(
                 f"prompt {group.prompt.id!r}: pairs name unknown responses {sorted(missing)}"
             )
-        ids = {name: _token_ids(item.response, tokenizer) for name, item in scored.items()}
+        ids = {
+            name: _token_ids(item.response, tokenizer, reasoning=rendered.reasoning)
+            for name, item in scored.items()
+        }
         retokenised += sum(
             bool(ids[name]) and not item.response.token_ids for name, item in scored.items()
         )
@@ -154,10 +159,28 @@ def _obstacle(
     return None
 
 
-def _token_ids(response: Response, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The stored ids; for a response that has text alone, its ids and the end token if it ended."""
-    if response.token_ids or not response.text:
-        return response.token_ids
-    ids = tuple(tokenizer(response.text, add_special_tokens=False)["input_ids"])
-    end = tokenizer.eos_token_id
-    return (*ids, end) if response.finish_reason == "stop" and isinstance(end, int) else ids
+def _token_ids(
+    response: Response, tokenizer: PreTrainedTokenizerBase, *, reasoning: bool
+) -> tuple[int, ...]:
+    """The stored ids; for a response that has text alone, its ids and the end token if it ended.
+
+    With ``reasoning``, the prompt ends within the model's reasoning: an answer that was written
+    without any, for example after a prefill, ends it first.
+    """
+    ids = response.token_ids
+    if not response.text:
+        return ids
+    if not ids:
+        ids = _tokenised(tokenizer, response.text)
+        end = tokenizer.eos_token_id
+        if response.finish_reason == "stop" and isinstance(end, int):
+            ids = (*ids, end)
+    tags = find_tags(tokenizer) if reasoning else None
+    if tags is None or ends_reasoning(tokenizer, ids, tags):
+        return ids
+    return (*_tokenised(tokenizer, tags.ending), *ids)
+
+
+def _tokenised(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    # The template writes special tokens itself: adding them again doubles the first one.
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
