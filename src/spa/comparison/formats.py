@@ -11,20 +11,27 @@ from spa.comparison.figures import CONFIDENCE, Cell, Comparison, Line
 from spa.types import JsonValue
 
 __all__ = [
+    "MOST_COLUMNS",
     "as_csv",
     "as_json",
     "as_markdown",
     "explanation",
+    "long_rows",
+    "settings_table",
     "shown_difference",
     "shown_figure",
     "shown_setting",
+    "shown_value",
 ]
 
 _COLUMNS = (
     "evaluator", "figure", "model", "run", "value", "n", "difference", "low", "high", "p_value",
-    "adjusted_p", "paired_n",
+    "adjusted_p", "paired_n", "runs", "spread",
 )  # fmt: skip
 _LONGEST = 60
+
+MOST_COLUMNS = 4
+"""Runs that are shown side by side; more are shown one below the other."""
 
 
 def as_json(comparison: Comparison) -> JsonValue:
@@ -52,22 +59,63 @@ def as_markdown(comparison: Comparison) -> str:
     """Settings and figures as two tables, and the notes; sure differences are bold."""
     parts = []
     if comparison.settings:
-        rows = [[each.key, *map(shown_setting, each.values)] for each in comparison.settings]
-        parts.append(_table(["setting", *comparison.runs], rows))
+        parts.append(_table(*settings_table(comparison)))
     if comparison.lines:
-        rows = [[shown_figure(line), *map(_markdown_cell, line.cells)] for line in comparison.lines]
-        parts.append(_table(["figure", *comparison.runs], rows))
+        parts.append(_figures(comparison))
         parts.append(explanation(comparison))
     parts += [f"Note: {_escaped(note)}." for note in comparison.notes]
     return "\n\n".join(parts) + "\n"
 
 
+def _figures(comparison: Comparison) -> str:
+    if len(comparison.runs) <= MOST_COLUMNS:
+        rows = [[shown_figure(line), *map(_markdown_cell, line.cells)] for line in comparison.lines]
+        return _table(["figure", *comparison.runs], rows)
+    return _table(
+        ["figure", "run", "value and difference"],
+        [[figure, run, _markdown_cell(cell)] for figure, run, cell in long_rows(comparison)],
+    )
+
+
+def settings_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the settings that differ; a run is a row where there are many runs."""
+    columns = [[each.key, *map(shown_setting, each.values)] for each in comparison.settings]
+    if len(comparison.runs) <= MOST_COLUMNS:
+        return ["setting", *comparison.runs], columns
+    rows = zip(comparison.runs, *(column[1:] for column in columns), strict=True)
+    return ["run", *(column[0] for column in columns)], [list(row) for row in rows]
+
+
+def long_rows(comparison: Comparison) -> list[tuple[str, str, Cell]]:
+    """Figure, run and cell, one below the other; a figure that all runs share is one row."""
+    rows: list[tuple[str, str, Cell]] = []
+    for line in comparison.lines:
+        same = all(_is_same(cell, line.cells[0]) for cell in line.cells)
+        names = ("all runs",) if same else comparison.runs
+        rows += [
+            ("" if place else shown_figure(line), run, line.cells[place])
+            for place, run in enumerate(names)
+        ]
+    return rows
+
+
+def _is_same(cell: Cell, first: Cell) -> bool:
+    found = cell.difference
+    equal = found is None or found.low == found.high == found.mean == 0
+    return equal and cell.value == first.value
+
+
 def explanation(comparison: Comparison) -> str:
     """What the differences are."""
+    seeds = max((cell.runs for line in comparison.lines for cell in line.cells), default=1)
+    drawn = "" if seeds == 1 else " over prompts and seeds"
+    spread = (
+        "" if seeds == 1 else " Behind \N{PLUS-MINUS SIGN} is the standard deviation over seeds."
+    )
     return (
         f"Differences to {comparison.runs[0]}, paired by prompt, with {CONFIDENCE:.0%} bootstrap "
-        "intervals; bold where 0 is excluded and the p-value, adjusted by Holm's method for "
-        f"{comparison.tests} differences, is below {1 - CONFIDENCE:.2g}."
+        f"intervals{drawn}; bold where 0 is excluded and the p-value, adjusted by Holm's method "
+        f"for {comparison.tests} differences, is below {1 - CONFIDENCE:.2g}.{spread}"
     )
 
 
@@ -75,6 +123,14 @@ def shown_figure(line: Line) -> str:
     """The name of a figure, for people."""
     figure = line.figure
     return f"{figure.evaluator} {figure.name} ({figure.model})"
+
+
+def shown_value(cell: Cell) -> str:
+    """A figure, with its spread over seeds."""
+    if cell.value is None:
+        return ""
+    spread = "" if cell.spread is None else f" \N{PLUS-MINUS SIGN} {cell.spread:.2f}"
+    return f"{cell.value:.2f}{spread}"
 
 
 def shown_setting(value: JsonValue) -> str:
@@ -110,9 +166,9 @@ def _named(line: Line) -> tuple[str, str, str]:
 def _numbers(cell: Cell) -> list[JsonValue]:
     found = cell.difference
     if found is None:
-        return [cell.value, cell.n, None, None, None, None, None, None]
+        return [cell.value, cell.n, None, None, None, None, None, None, cell.runs, cell.spread]
     numbers: list[JsonValue] = [found.mean, found.low, found.high, found.p_value, cell.adjusted_p]
-    return [cell.value, cell.n, *numbers, found.n]
+    return [cell.value, cell.n, *numbers, found.n, cell.runs, cell.spread]
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -120,7 +176,7 @@ def _markdown_cell(cell: Cell) -> str:
         return ""
     difference = shown_difference(cell)
     shown = f"**{difference}**" if cell.sure else difference
-    return f"{cell.value:.2f} {shown}".strip()
+    return f"{shown_value(cell)} {shown}".strip()
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
