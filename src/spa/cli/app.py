@@ -34,6 +34,9 @@ class CommandPlace:
 
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
+    CommandPlace(
+        "ablate", "spa.cli.ablate:ablate", "Run every combination of settings, and compare them."
+    ),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "judge-check",

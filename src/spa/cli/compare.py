@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from spa.comparison.figures import Cell, Comparison
+    from spa.comparison.figures import Cell, Comparison, Setting
 
-__all__ = ["compare"]
+__all__ = ["compare", "print_comparison"]
 
 _FORMATS = ("csv", "json", "markdown", "table")
 
@@ -23,30 +23,33 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders of finished runs; the first is the baseline.", metavar="RUN..."
+            help="Folders of finished runs, or of ablations; the first is the baseline.",
+            metavar="RUN...",
         ),
     ],
     format: Annotated[
         str, typer.Option("--format", "-f", help="Valid: csv, json, markdown, table.")
     ] = "table",
+    by_seed: Annotated[
+        bool, typer.Option("--by-seed", help="Show each seed of an ablation by itself.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Compare finished runs, paired by held-out prompt.
 
     It shows what differs in their recipes, and what that changed against the first run. A
     difference is bold where its interval excludes 0, and Holm's method agrees where there are
-    several.
+    several. Of an ablation all finished runs are compared, seeds of one setting together.
     """
     from spa.cli.console import print_json
-    from spa.comparison.figures import compare as compare_runs
+    from spa.comparison.figures import compare_settings
     from spa.comparison.formats import as_csv, as_markdown
     from spa.comparison.formats import as_json as json_of
-    from spa.engine.stored_run import open_run
     from spa.errors import UsageError
 
     if format not in _FORMATS:
         raise UsageError(f"unknown format {format!r}. Valid: {', '.join(_FORMATS)}.")
-    comparison = compare_runs([open_run(run) for run in runs])
+    comparison = compare_settings(_settings_of(runs, pool=not by_seed))
     if as_json or format == "json":
         print_json(json_of(comparison))
     elif format == "csv":
@@ -54,10 +57,44 @@ def compare(
     elif format == "markdown":
         typer.echo(as_markdown(comparison), nl=False)
     else:
-        _print(comparison, runs)
+        words = ["spa", "compare", *map(str, runs), *(["--by-seed"] if by_seed else [])]
+        print_comparison(comparison, shlex.join([*words, "--format", "markdown"]))
 
 
-def _print(comparison: Comparison, folders: list[Path]) -> None:
+def _settings_of(folders: list[Path], *, pool: bool) -> list[Setting]:
+    """The settings of runs and of ablations, in order."""
+    from spa.ablation.record import read_record
+    from spa.ablation.results import finished_settings
+    from spa.cli.console import err
+    from spa.comparison.figures import Setting
+    from spa.engine.stored_run import open_run
+
+    found: list[Setting] = []
+    for folder in folders:
+        record = read_record(folder)
+        if record is None:
+            run = open_run(folder)
+            found.append(Setting(run.name, (run,)))
+            continue
+        settings, missing = finished_settings(record, folder.resolve().parent, pool=pool)
+        found += settings
+        if missing:
+            err().print(
+                f"Left out of {record.name}, as they are not finished: {', '.join(missing)}. "
+                f"To finish them: {record.command}",
+                style="yellow",
+                soft_wrap=True,
+            )
+    return found
+
+
+def print_comparison(comparison: Comparison, again: str) -> None:
+    """Prints a comparison as tables on stdout.
+
+    Args:
+        comparison: What to print.
+        again: The command to type next.
+    """
     from spa.cli.console import out
     from spa.comparison.formats import explanation
 
@@ -72,27 +109,32 @@ def _print(comparison: Comparison, folders: list[Path]) -> None:
         )
     for note in comparison.notes:
         console.print(f"Note: {note}", style="yellow", soft_wrap=True)
-    again = shlex.join(["spa", "compare", *map(str, folders), "--format", "markdown"])
     console.print(f"Next: {again}", soft_wrap=True)
 
 
 def _settings(comparison: Comparison) -> Table:
-    from spa.comparison.formats import shown_setting
+    from spa.comparison.formats import settings_table
 
+    head, rows = settings_table(comparison)
     table = _table("Settings that differ")
-    table.add_column("setting")
-    for run in comparison.runs:
-        table.add_column(run)
-    for each in comparison.settings:
-        table.add_row(each.key, *map(shown_setting, each.values))
+    for column in head:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
 def _figures(comparison: Comparison) -> Table:
-    from spa.comparison.formats import shown_figure
+    from spa.comparison.formats import MOST_COLUMNS, long_rows, shown_figure
 
     table = _table("Figures on held-out prompts")
     table.add_column("figure")
+    if len(comparison.runs) > MOST_COLUMNS:
+        table.add_column("run")
+        table.add_column("value and difference", justify="right")
+        for figure, run, cell in long_rows(comparison):
+            table.add_row(figure, run, _shown(cell))
+        return table
     for run in comparison.runs:
         table.add_column(run, justify="right")
     for line in comparison.lines:
@@ -103,11 +145,11 @@ def _figures(comparison: Comparison) -> Table:
 def _shown(cell: Cell) -> Text:
     from rich.text import Text
 
-    from spa.comparison.formats import shown_difference
+    from spa.comparison.formats import shown_difference, shown_value
 
     if cell.value is None:
         return Text("")
-    text = Text(f"{cell.value:.2f}")
+    text = Text(shown_value(cell))
     if cell.difference is not None:
         text.append(f"  {shown_difference(cell)}", style="bold" if cell.sure else "")
     return text

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spa.recipe import Recipe
     from spa.types import RunEvent
 
-__all__ = ["quiet_libraries", "run"]
+__all__ = ["check_name", "place_options", "quiet_libraries", "run"]
 
 
 def run(
@@ -49,12 +49,12 @@ def run(
     from spa.training.roles import is_follower
 
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
-    place = _place(runs_dir, name)
+    place = place_options(runs_dir, name)
     again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
     if dry_run:
         _show_plan(loaded, again, as_json=as_json)
         return
-    _check_name(name)
+    check_name(name)
     if is_follower():
         from spa.training.launched import follow
 
@@ -74,10 +74,10 @@ def run(
             load_recipe(recipe, sets=[*others, setting], swaps=swaps or ())
         except RecipeError:
             return None
-        options = _place(runs_dir, None)
+        options = place_options(runs_dir, None)
         return command_line(context, "run", [recipe], [*others, setting], swaps or (), options)
 
-    options = _place(runs_dir, None)
+    options = place_options(runs_dir, None)
     check = command_line(context, "judge-check", [recipe], sets or (), swaps or (), options)
     _run(loaded, runs_dir, name, again, changed, check, as_json=as_json)
 
@@ -164,7 +164,12 @@ def _show_plan(loaded: Recipe, again: str, *, as_json: bool) -> None:
     out().print(f"Nothing was run. Next: {again}", soft_wrap=True)
 
 
-def _check_name(name: str | None) -> None:
+def check_name(name: str | None) -> None:
+    """Makes sure that a name is one of a folder beside the store.
+
+    Raises:
+        typer.BadParameter: If it is not.
+    """
     if name is not None and (name in ("", ".", "..", "store") or Path(name).name != name):
         raise typer.BadParameter(
             f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
@@ -172,7 +177,7 @@ def _check_name(name: str | None) -> None:
         )
 
 
-def _place(runs_dir: Path, name: str | None) -> list[str]:
+def place_options(runs_dir: Path, name: str | None) -> list[str]:
     """The options that say where the run lies."""
     where = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
     return where if name is None else [*where, "--name", name]
