@@ -8,6 +8,7 @@ comes out of this process's stdout, between a line with its process id and one w
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -27,7 +28,10 @@ _PRELOADED = (
     "peft",
     "scipy.stats",
     "pyarrow.parquet",
+    "rich.logging",
     "spa.cli.app",
+    "spa.cli.ladder",
+    "spa.cli.run",
     "spa.engine.pipeline",
     "spa.training.run",
     "spa.training.fit",
@@ -43,6 +47,8 @@ def main() -> int:
         # What is broken is told by the run that needs it.
         with suppress(Exception):
             importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what is loaded is never looked at again, so copies share its memory
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
         start = _forked if _can_fork() else _spawned
