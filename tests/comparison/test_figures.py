@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spa.comparison.figures import Comparison, compare
+from spa.comparison.figures import Comparison, Setting, compare, compare_settings
 from spa.comparison.formats import as_csv, as_json, as_markdown
 from spa.comparison.series import Figure
 from spa.engine.stored_run import open_run
@@ -146,3 +146,40 @@ def test_runs_without_figures_say_what_is_missing(make_run: MakeRun) -> None:
     comparison = compared(*runs)
     assert comparison.lines == ()
     assert any("need held-out prompts" in note for note in comparison.notes)
+
+
+def test_runs_that_differ_in_their_seeds_are_pooled(make_run: MakeRun) -> None:
+    settings = []
+    for name, by in (("base", 0.0), ("other", 1.0)):
+        runs = [
+            make_run(f"{name}-{seed}", BEFORE, better(by + seed), seed=seed, loss={"use": name})
+            for seed in (0, 1, 2)
+        ]
+        settings.append(Setting(name, tuple(open_run(run) for run in runs)))
+    comparison = compare_settings(settings)
+    first, second = cells(comparison)
+    assert comparison.runs == ("base", "other")
+    assert [(s.key, s.values) for s in comparison.settings] == [("loss", ("base", "other"))]
+    assert (first.runs, first.spread) == (3, pytest.approx(1.0))
+    assert second.value - first.value == pytest.approx(1.0)
+    assert second.difference.by_seed == pytest.approx((1.0, 1.0, 1.0))
+    assert second.sure
+    text = as_markdown(comparison)
+    assert "| 7.35 ± 1.00 **+1.00 [+1.00, +1.00]** |" in text
+    assert "bootstrap intervals over prompts and seeds" in text
+    assert as_csv(comparison).splitlines()[0].endswith(",runs,spread")
+
+    without = compare_settings([settings[0], Setting("other", settings[1].runs[1:])])
+    assert without.notes == (
+        "setting other does not have the seeds of base: differences are of the seeds that both "
+        "have",
+    )
+
+
+def test_many_runs_are_shown_one_below_the_other(make_run: MakeRun) -> None:
+    comparison = compared(*(make_run(f"run-{i}", BEFORE, better(i), seed=i) for i in range(5)))
+    text = as_markdown(comparison)
+    assert "| run | seed |\n| --- | --- |\n| run-0 | 0 |" in text
+    assert "| judge-scores safe (base) | all runs | 5.00 |" in text
+    rows = [row for row in text.splitlines() if "| run-4 |" in row]
+    assert any("9.35 +4.00 [+4.00, +4.00]" in row for row in rows)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from spa.comparison.paired import holm, paired_difference
+from spa.comparison.paired import holm, paired_difference, paired_over_seeds
 
 EARLIER = {f"p{i}": value for i, value in enumerate([1.0, 2.0, 3.0, 2.5, 4.0, 1.5, 2.0])}
 LATER = {name: value + 0.5 + 0.1 * i for i, (name, value) in enumerate(EARLIER.items())}
@@ -73,3 +73,48 @@ def test_holm_is_the_closed_test(p_values: list[float]) -> None:
 def test_what_has_no_p_value_does_not_count() -> None:
     assert holm([None, 0.01, None, 0.04]) == [None, 0.02, None, 0.04]
     assert holm([]) == []
+
+
+def test_over_seeds_a_difference_is_taken_within_a_seed_and_prompt() -> None:
+    earlier = {"0": EARLIER, "1": {name: value + 3 for name, value in EARLIER.items()}}
+    later = {
+        "0": LATER,
+        "1": {name: value + 3.2 for name, value in LATER.items()},
+        "2": {"p0": 99.0},
+    }
+    found = paired_over_seeds(later, earlier)
+    assert found is not None
+    assert found.by_seed == pytest.approx((0.8, 1.0))
+    assert found.mean == pytest.approx(0.9)
+    assert (found.n, found.p_value) == (7, pytest.approx(2 / 2**7, abs=1e-12))
+
+
+def test_the_interval_over_seeds_has_the_variance_of_drawing_both() -> None:
+    rng = np.random.default_rng(0)
+    seeds, prompts = 8, 40
+    table = (
+        rng.normal(size=(seeds, 1))
+        + rng.normal(size=(1, prompts))
+        + 0.1 * rng.normal(size=(seeds, prompts))
+    )
+    later = {str(s): {str(p): table[s, p] for p in range(prompts)} for s in range(seeds)}
+    zero = {seed: dict.fromkeys(values, 0.0) for seed, values in later.items()}
+    found = paired_over_seeds(later, zero)
+    assert found is not None
+    # The mean's variance is that of the seeds' means plus that of the prompts' means, nearly.
+    spread = math.sqrt(table.mean(1).var() / seeds + table.mean(0).var() / prompts)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+    # Drawing prompts alone would say less than half of it.
+    alone = paired_difference({str(p): table.mean(0)[p] for p in range(prompts)}, zero["0"])
+    assert alone.high - alone.low < 0.75 * (found.high - found.low)
+
+
+def test_seeds_with_other_prompts_are_paired_each_by_its_own() -> None:
+    later = {"0": {"a": 2.0, "b": 3.0}, "1": {"c": 5.0}}
+    earlier = {"0": {"a": 1.0, "b": 1.0}, "1": {"c": 1.0, "d": 7.0}}
+    found = paired_over_seeds(later, earlier)
+    assert found is not None
+    assert (found.mean, found.n) == (pytest.approx(7 / 3), 3)
+    assert found.by_seed == (1.5, 4.0)
+    assert paired_over_seeds({"0": {"a": 1.0}}, {"1": {"a": 1.0}}) is None
+    assert paired_over_seeds(later, {"1": {"c": 1.0}}) == paired_difference({"c": 5.0}, {"c": 1.0})
