@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spa.engine.interrupt import Interrupt
 from spa.engine.keys import key_config
@@ -13,6 +13,9 @@ from spa.engine.models import ModelPool
 from spa.plugins.provenance import component_record
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, RunEvent
+
+if TYPE_CHECKING:
+    from spa.engine.planning.planner import Planner
 
 __all__ = ["RunContext", "StageRecord"]
 
@@ -47,6 +50,8 @@ class RunContext:
         listen: Told of everything that happens.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
+        planner: Says of every stage what it would come to, in place of carrying it out; None in a
+            run.
     """
 
     name: str
@@ -57,6 +62,7 @@ class RunContext:
     listen: Callable[[RunEvent], None]
     round: int = 1
     stages: list[StageRecord] = field(default_factory=list)
+    planner: Planner | None = None
 
     @property
     def store(self) -> Path:

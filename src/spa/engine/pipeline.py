@@ -38,7 +38,7 @@ from spa.plugins.provenance import plugin_records
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, Prompt, RunEvent, Scored
 
-__all__ = ["default_run_name", "planned_stages", "run_recipe"]
+__all__ = ["default_run_name", "plan_stages", "planned_stages", "run_recipe"]
 
 Status = Literal["running", "done", "failed", "interrupted"]
 
@@ -114,6 +114,15 @@ def run_recipe(
             check_ahead(recipe, models)
         with writer_lock(run.folder):
             return _carry_out(run)
+
+
+def plan_stages(context: RunContext) -> None:
+    """Goes the way of a run through its stages with a planner; nothing is done and nothing written.
+
+    Raises:
+        SpaError: If a source, a component or a model cannot be read.
+    """
+    _PlannedRun(context).all()
 
 
 def _carry_out(run: _Run) -> RunResult:
@@ -269,6 +278,15 @@ class _Run:
         if status == "done" or not self.finished_before:
             write_json(self.folder / "run.json", manifest)
         return manifest
+
+
+class _PlannedRun(_Run):
+    """The same way through the stages, without a manifest."""
+
+    def note(self, status: Status) -> dict[str, Any]:
+        """Writes nothing."""
+        del status
+        return {}
 
 
 def _models(recipe: Recipe) -> dict[str, Any]:
