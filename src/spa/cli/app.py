@@ -37,6 +37,7 @@ COMMANDS = (
     CommandPlace(
         "ablate", "spa.cli.ablate:ablate", "Run every combination of settings, and compare them."
     ),
+    CommandPlace("plan", "spa.cli.plan:plan", "Say what a run would do and cost; load no model."),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "judge-check",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from spa.engine.interrupt import Interrupt
 from spa.engine.keys import key_config
 from spa.engine.models import ModelPool
+from spa.engine.places import store_of
 from spa.plugins.provenance import component_record
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, RunEvent
@@ -66,8 +67,8 @@ class RunContext:
 
     @property
     def store(self) -> Path:
-        """The folder of stages, shared by all runs."""
-        return self.runs / "store"
+        """The folder of stages, shared by all runs but those that have one of their own."""
+        return store_of(self.runs / self.name)
 
     def title(self, stage: str) -> str:
         """How a stage is shown: with its round where there are several."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spa.engine.ahead import check_ahead
+from spa.engine.changes import changes, told
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
 from spa.engine.files import disk_errors, write_json
@@ -170,6 +171,7 @@ class _Run:
             RunError: If it holds a run of another recipe, or a manifest that cannot be read.
         """
         file = self.folder / "run.json"
+        resolved = self.context.recipe.resolved()
         if not file.is_file():
             return
         try:
@@ -179,10 +181,13 @@ class _Run:
                 f"{file} cannot be read: {error}. Choose another --name, or move the folder away; "
                 "what the stages made lies in the store and is found again."
             ) from error
-        if before["recipe"] != json.loads(json.dumps(self.context.recipe.resolved())):
+        different = list(changes(before["recipe"], json.loads(json.dumps(resolved))))
+        if different:
             raise RunError(
-                f"{self.folder} holds a run of another recipe ({before['recipe_file']}). "
-                "Choose another --name, or move the folder away."
+                f"{self.folder} holds a run of another recipe ({before['recipe_file']}):\n"
+                f"{told(different)}\n"
+                "Choose another --name, or move the folder away; what the stages made lies in the "
+                "store and is found again."
             )
         self.finished_before = before["status"] == "done"
 
