@@ -94,7 +94,7 @@ def record_of(grid: Grid, name: str, recipe_file: str, command: str) -> Ablation
         name=name,
         recipe_file=recipe_file,
         command=command,
-        axes=[asdict(axis) for axis in grid.axes],
+        axes=[{**asdict(axis), "values": list(axis.values)} for axis in grid.axes],
         notes=list(grid.notes),
         cells=[_cell(cell) for cell in grid.cells],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ class SharedStage:
         stored: How many of those are in the store already.
         most: In how many runs the one that most of them share is.
         least: The same of the one that the fewest share.
+        seconds: What those that are not stored will take, as far as it can be told; None if not.
     """
 
     title: str
@@ -35,17 +36,21 @@ class SharedStage:
     stored: int
     most: int
     least: int
+    seconds: float | None = None
 
 
 def shared_stages(plans: Sequence[tuple[Recipe, RunPlan]]) -> list[SharedStage]:
     """Counts every stage over all runs, in the order in which they come."""
     found: dict[str, Counter[str]] = {}
     stored: dict[str, set[str]] = {}
+    seconds: dict[str, dict[str, float | None]] = {}
     for recipe, plan in plans:
         for stage, identity in zip(plan.stages, stage_identities(recipe, plan), strict=True):
             found.setdefault(stage.title, Counter())[identity] += 1
             if stage.status == "hit":
                 stored.setdefault(stage.title, set()).add(identity)
+            else:
+                seconds.setdefault(stage.title, {})[identity] = stage.seconds
     return [
         SharedStage(
             title=title,
@@ -54,9 +59,15 @@ def shared_stages(plans: Sequence[tuple[Recipe, RunPlan]]) -> list[SharedStage]:
             stored=len(stored.get(title, ())),
             most=max(counts.values()),
             least=min(counts.values()),
+            seconds=_total(seconds.get(title, {}).values()),
         )
         for title, counts in found.items()
     ]
+
+
+def _total(seconds: Collection[float | None]) -> float | None:
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def saved(stages: Iterable[SharedStage]) -> int:

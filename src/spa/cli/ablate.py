@@ -243,12 +243,14 @@ def _print_sharing(grid: Grid, shared: list[SharedStage], show: Callable[..., No
 
 
 def _sharing_table(shared: list[SharedStage]) -> Table:
+    from spa.cli.ladder import clock
     from spa.cli.summary import plain_table
 
     table = plain_table("What the runs share")
     table.add_column("stage")
     for title in ("runs", "different", "in the store", "to compute"):
         table.add_column(title, justify="right")
+    table.add_column("time to come", justify="right")
     table.add_column("each is of")
     for stage in shared:
         between = f"{stage.most}" if stage.least == stage.most else f"{stage.least} to {stage.most}"
@@ -259,6 +261,7 @@ def _sharing_table(shared: list[SharedStage]) -> Table:
             str(stage.computations),
             str(stage.stored or ""),
             str(stage.computations - stage.stored or ""),
+            clock(stage.seconds) if stage.computations > stage.stored else "",
             f"{between} run{many}",
         )
     return table
