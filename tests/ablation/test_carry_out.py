@@ -79,6 +79,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
 
     class Server:
         code: int | None = 0
+        ended = -15
 
         def __enter__(self) -> Server:
             return self
@@ -163,7 +164,7 @@ def test_a_failure_is_told_and_the_others_go_on(work: Work) -> None:
         (1, "", "it ended with code 1 and said nothing"),
         (-9, "", "it was killed by SIGKILL, as systems do when memory runs out. What it said"),
         (-11, "", "it was killed by SIGSEGV. What it said is in "),
-        (None, "", "the process that starts runs was killed, as systems do when memory runs out."),
+        (None, "", "the process that starts runs was killed by SIGTERM. What the run said is in"),
     ],
 )
 def test_a_run_that_cannot_say_why_it_ended(work: Work, code, said, error) -> None:

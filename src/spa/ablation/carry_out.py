@@ -230,7 +230,7 @@ class _Work:
         elif code == INTERRUPTED or stopping.asked:
             cell.status = "interrupted"
         else:
-            cell.status, cell.error = "failed", error or _why(code, log, begin)
+            cell.status, cell.error = "failed", error or _why(code, server.ended, log, begin)
         return stage
 
     def _check(self, cell: CellRecord, folder: Path) -> None:
@@ -245,6 +245,17 @@ class _Work:
             )
 
 
+def _ended(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"ended with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    cause = ", as systems do when memory runs out" if name == "SIGKILL" else ""
+    return f"was killed by {name}{cause}"
+
+
 def _manifest(folder: Path) -> Mapping[str, Any] | None:
     try:
         return read_manifest(folder / "run.json")
@@ -256,20 +267,12 @@ def _same_recipe(manifest: Mapping[str, Any], recipe: Recipe) -> bool:
     return bool(manifest["recipe"] == json.loads(json.dumps(recipe.resolved())))
 
 
-def _why(code: int | None, log: Path, begin: int) -> str:
+def _why(code: int | None, ended: int | None, log: Path, begin: int) -> str:
     """Why a run ended that could not say so itself: what it wrote last, or what killed it."""
     if code is None:
-        return (
-            "the process that starts runs was killed, as systems do when memory runs out. "
-            f"What the run said is in {log}."
-        )
+        return f"the process that starts runs {_ended(ended)}. What the run said is in {log}."
     if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        cause = ", as systems do when memory runs out" if name == "SIGKILL" else ""
-        return f"it was killed by {name}{cause}. What it said is in {log}."
+        return f"it {_ended(code)}. What it said is in {log}."
     text = log.read_bytes()[begin:].decode("utf-8", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()]
-    return "\n".join(lines[-_LAST_LINES:]) or f"it ended with code {code} and said nothing"
+    return "\n".join(lines[-_LAST_LINES:]) or f"it {_ended(code)} and said nothing"

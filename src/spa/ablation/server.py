@@ -26,12 +26,14 @@ class CellServer:
 
     Attributes:
         code: Exit code of the last one; negative for the signal that killed it, None if that
-            is not known.
+            is not known, as the process that starts them ended.
+        ended: The exit code of that process, if so.
     """
 
     def __init__(self) -> None:
         """Begins to load libraries; nothing waits for it."""
         self.code: int | None = None
+        self.ended: int | None = None
         self._process = self._start()
         self._running: int | None = None
         self._asked = 0
@@ -47,14 +49,9 @@ class CellServer:
         trace: TracebackType | None,
     ) -> None:
         """Ends the process, and a run that is still there."""
-        self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-        process = self._process
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with suppress(OSError):  # it is gone
-                    stream.close()
-        process.terminate()
-        process.wait()
+        self._kill()
+        self._process.terminate()
+        self._close()
 
     def run(self, arguments: Sequence[str], log: Path) -> Iterator[Mapping[str, Any]]:
         """Runs a command line, and yields the records that it prints.
@@ -63,9 +60,9 @@ class CellServer:
             arguments: What stands after ``spa``.
             log: Takes everything else that it says, at its end.
         """
-        self.code, self._asked = None, 0
+        self.code, self._asked, self.ended = None, 0, None
         if self._process.poll() is not None:
-            self._process.wait()
+            self._close()
             self._process = self._start()
         request = json.dumps({"arguments": list(arguments), "log": str(log)})
         process = self._process
@@ -75,6 +72,7 @@ class CellServer:
             process.stdin.write(request.encode() + b"\n")
             process.stdin.flush()
         except OSError:
+            self.ended = process.wait()
             return
         for line in process.stdout:
             record = _record(line)
@@ -90,15 +88,25 @@ class CellServer:
                 return
             else:
                 yield record
-        process.wait()  # it was killed; its run ends where it cannot write any more
-        self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-        self._running = None
+        self.ended = process.wait()
+        self._kill()  # nobody would hear of it any more
 
     def stop(self) -> None:
         """Asks the run to stop: the first time cleanly, then at once; then it is killed."""
         self._asked += 1
         hard = self._asked > 2 and os.name == "posix"
         self._signal(signal.SIGKILL if hard else signal.SIGINT)
+
+    def _kill(self) -> None:
+        self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        self._running = None
+
+    def _close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):  # it is gone
+                    stream.close()
+        self._process.wait()
 
     def _signal(self, number: int) -> None:
         if self._running is None:

@@ -1,0 +1,42 @@
+"""The process that starts runs: what comes out of them, and that they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spa.ablation.server import CellServer
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[CellServer]:
+    with CellServer() as server:
+        yield server
+
+
+def test_commands_run_one_after_the_other_each_with_its_code(
+    server: CellServer, tmp_path: Path
+) -> None:
+    log = tmp_path / "run.log"
+    assert list(server.run(["schema"], log)) == []  # JSON, but no record: it goes to the log
+    assert server.code == 0
+    assert '"$schema"' in log.read_text(encoding="utf-8")
+    assert list(server.run(["validate", str(tmp_path / "none.yaml")], log)) == []
+    assert server.code == 2
+    assert "no such file" in log.read_text(encoding="utf-8")
+
+
+def test_the_end_of_the_process_is_noticed_and_another_one_started(
+    server: CellServer, tmp_path: Path
+) -> None:
+    log = tmp_path / "run.log"
+    os.kill(server._process.pid, signal.SIGKILL)
+    server._process.wait()
+    assert list(server.run(["validate", "none.yaml"], log)) == []
+    assert server.code == 2
