@@ -181,6 +181,8 @@ class HFBackend:
 
     def close(self) -> None:
         """Drops the model and frees the accelerator's memory."""
+        if "model" not in self.__dict__:  # a backend that only said who it is has no torch
+            return
         for name in ("model", "longest_in_slots"):
             self.__dict__.pop(name, None)
         gc.collect()
