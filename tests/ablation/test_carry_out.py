@@ -214,6 +214,7 @@ def test_an_interrupt_stops_the_run_under_way_and_no_other_begins(work: Work) ->
     assert signal.getsignal(signal.SIGINT) is before
     assert work.stopped == 1
     assert work.statuses() == ["done", "interrupted", "waiting"]
+    assert [event["kind"] for event in work.events].count("cell_stopping") == 1
     assert read_record(work.runs / "all").status == "interrupted"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from evaluated_run import make_evaluated_run
 
+from spa.ablation.record import AblationRecord, CellRecord, write_record
 from spa.cli import main
 
 Captured = pytest.CaptureFixture[str]
@@ -69,3 +70,44 @@ def test_mistakes_are_explained(
 ) -> None:
     assert main(["compare", runs[0], *words]) == 2
     assert capsys.readouterr().err.strip() == message
+
+
+@pytest.fixture
+def ablation(tmp_path: Path) -> Path:
+    """Two settings with two seeds each, and a run that is not finished."""
+    cells = []
+    for number, name in enumerate(["spa", "dpo", "ipo"]):
+        for seed in (0, 1):
+            scores = {p: [5.0 + number + seed + 0.1 * i] for i, p in enumerate(PROMPTS)}
+            before = {prompt: [4.0] for prompt in PROMPTS}
+            run = f"{name}-{seed}"
+            folder = make_evaluated_run(
+                tmp_path, run, before, scores, seed=seed, loss={"use": f"spa-align/{name}"}
+            )
+            cells.append(CellRecord(run, f"loss={name}", f"seed={seed}", [], [], "done"))
+    manifest = folder / "run.json"
+    manifest.write_text(manifest.read_text("utf-8").replace('"done"', '"failed"'), "utf-8")
+    record = AblationRecord("all", "r.yaml", "spa ablate r.yaml", [], [], cells)
+    write_record(tmp_path / "all", record)
+    return tmp_path / "all"
+
+
+def test_an_ablation_is_compared_with_its_seeds_together(ablation: Path, capsys: Captured) -> None:
+    assert main(["compare", str(ablation), "-f", "markdown"]) == 0
+    said = capsys.readouterr()
+    assert "| setting | loss=spa | loss=dpo | loss=ipo |\n" in said.out
+    assert "| loss | spa | dpo | ipo |" in said.out
+    row = next(line for line in said.out.splitlines() if "safe (trained) |" in line)
+    assert "| 5.85 ± 0.71 | 6.85 ± 0.71 **+1.00 [+1.00, +1.00]** |" in row
+    assert "setting ipo" not in said.out
+    assert said.err == (
+        "Left out of all, as they are not finished: ipo-1. To finish them: spa ablate r.yaml\n"
+    )
+
+
+def test_seeds_can_be_shown_apart(ablation: Path, capsys: Captured) -> None:
+    assert main(["compare", str(ablation), "--by-seed"]) == 0
+    said = capsys.readouterr().out
+    assert "loss=spa, seed=1" in said
+    assert "±" not in said
+    assert said.endswith(f"Next: spa compare {ablation} --by-seed --format markdown\n")

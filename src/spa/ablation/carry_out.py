@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from spa.ablation.record import AblationRecord, CellRecord, write_record
+from spa.ablation.record import AblationRecord, CellRecord, CellStatus, write_record
 from spa.ablation.server import CellServer
 from spa.ablation.sharing import stage_identities
 from spa.engine.files import disk_errors
@@ -57,8 +57,8 @@ def carry_out(
         record: Of the ablation; it is changed as runs end.
         planned: Name of the run to recipe and plan.
         runs: The folder of runs.
-        listen: Told of ``cell_started`` and ``cell_finished``, and in between of what the run
-            itself tells; each a record with its ``kind`` and ``run``.
+        listen: Told of ``cell_started``, ``cell_stopping`` after Ctrl-C and ``cell_finished``,
+            and in between of what the run itself tells; each a record with ``kind`` and ``run``.
 
     Raises:
         KeyboardInterrupt: If the user asked to stop; the record and all rows are kept.
@@ -175,9 +175,9 @@ class _Work:
         started = time.monotonic()
         cell.status = "running"
         self.listen({"kind": "cell_started", "run": cell.run, "label": cell.label})
-        stage = self._run(cell, server, stopping)
-        cell.seconds = time.monotonic() - started
-        if cell.status == "failed" and stage in identities:
+        status, stage = self._run(cell, server, stopping)
+        cell.status, cell.seconds = status, time.monotonic() - started
+        if status == "failed" and stage in identities:
             self.failures[identities[stage]] += 1
             self.last_failure[identities[stage]] = cell
         self._finished(cell)
@@ -202,8 +202,10 @@ class _Work:
             }
         )
 
-    def _run(self, cell: CellRecord, server: CellServer, stopping: _Stopping) -> str | None:
-        """Runs a cell in a process; gives the stage at which it failed."""
+    def _run(
+        self, cell: CellRecord, server: CellServer, stopping: _Stopping
+    ) -> tuple[CellStatus, str | None]:
+        """Runs a cell in a process; gives what became of it, and the stage at which it ended."""
         folder = self.runs / cell.run
         log = folder / LOG
         arguments = cell_command(self.record, cell, self.runs)
@@ -214,8 +216,12 @@ class _Work:
                 begin = file.tell()
         stage: str | None = None
         error: str | None = None
+        told = False
         for event in server.run([*arguments, "--json"], log):
             kind = event["kind"]
+            if stopping.asked and not told:
+                told = True
+                self.listen({"kind": "cell_stopping", "run": cell.run, "label": cell.label})
             if kind in ("stage_started", "stage_progress"):
                 stage = event.get("stage")
             elif kind == "stage_finished":
@@ -225,24 +231,22 @@ class _Work:
             if kind != "result":
                 self.listen(event)
         code = server.code
+        if code == 0 and self._is_as_planned(cell, folder):
+            return "done", None
         if code == 0:
-            self._check(cell, folder)
-        elif code == INTERRUPTED or stopping.asked:
-            cell.status = "interrupted"
-        else:
-            cell.status, cell.error = "failed", error or _why(code, server.ended, log, begin)
-        return stage
-
-    def _check(self, cell: CellRecord, folder: Path) -> None:
-        """Makes sure that the run was of the cell's recipe."""
-        manifest = _manifest(folder)
-        cell.status = "done"
-        if manifest is None or not _same_recipe(manifest, self.planned[cell.run].recipe):
-            cell.status = "failed"
             cell.error = (
                 "the recipe was changed while the ablation ran, so this is another run than "
                 "planned. The same command makes a new plan."
             )
+            return "failed", None
+        if code == INTERRUPTED or stopping.asked:
+            return "interrupted", stage
+        cell.error = error or _why(code, server.ended, log, begin)
+        return "failed", stage
+
+    def _is_as_planned(self, cell: CellRecord, folder: Path) -> bool:
+        manifest = _manifest(folder)
+        return manifest is not None and _same_recipe(manifest, self.planned[cell.run].recipe)
 
 
 def _ended(code: int | None) -> str:

@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -150,17 +150,12 @@ def _refuse_too_many(axes: Sequence[Axis], seeds: int) -> None:
 def _base(path: str | os.PathLike[str], axes: Sequence[Axis]) -> Recipe | None:
     """The recipe with what is set for all; None if it is no recipe without the rest."""
     fixed = [axis for axis in axes if not axis.varies]
+    swaps = [f"{axis.key}={axis.values[0]}" for axis in fixed if axis.option == "swap"]
+    sets = [f"{axis.key}={axis.values[0]}" for axis in fixed if axis.option == "set"]
     try:
-        return load_recipe(path, **_options((axis, axis.values[0]) for axis in fixed))
+        return load_recipe(path, swaps=swaps, sets=sets)
     except RecipeError:
         return None
-
-
-def _options(chosen: Iterable[tuple[Axis, str]]) -> dict[str, tuple[str, ...]]:
-    options: dict[str, tuple[str, ...]] = {"swaps": (), "sets": ()}
-    for axis, value in chosen:
-        options[f"{axis.option}s"] += (f"{axis.key}={value}",)
-    return options
 
 
 def _combinations(axes: Sequence[Axis]) -> list[tuple[tuple[Axis, str], ...]]:

@@ -79,7 +79,7 @@ class CellLadder:
         if rung is None:
             return
         _update(rung, event)
-        if event["kind"] in ("cell_started", "cell_finished") or _is_news(event):
+        if event["kind"].startswith("cell_") or _is_news(event):
             self.show(rung)
 
     def show(self, rung: CellRung) -> None:
@@ -152,6 +152,8 @@ def _update(rung: CellRung, event: Mapping[str, Any]) -> None:
     kind = event["kind"]
     if kind == "cell_started":
         rung.state, rung.started, rung.note = "running", time.monotonic(), ""
+    elif kind == "cell_stopping":
+        rung.note = "stopping, and keeping what is finished; Ctrl-C again: at once"
     elif kind in ("stage_started", "stage_progress", "stage_finished"):
         done, total = event.get("done"), event.get("total")
         ended = kind == "stage_finished" or total in (None, done)

@@ -148,8 +148,8 @@ def _number(value: float | None) -> str:
         return "?"
     for size, unit in ((1e9, "G"), (1e6, "M")):
         if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value / 1e3:.3g}k" if value >= 1e5 else f"{value:,.0f}"
+            return f"{value / size:.1f}{unit}"
+    return f"{value / 1e3:.0f}k" if value >= 1e5 else f"{value:,.0f}"
 
 
 def _time(seconds: float | None) -> str:
@@ -166,5 +166,6 @@ def _size(count: float | None) -> str:
         return "?"
     for size, unit in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
         if count >= size:
-            return f"{count / size:.3g}{unit}"
+            value = count / size
+            return f"{value:.0f}{unit}" if value >= 10 else f"{value:.1f}{unit}"
     return f"{count:.0f}B" if count else "0"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_recipe import write_tiny_recipe
 
 from spa.components.backends.hf import HFBackend
 from spa.engine.pipeline import planned_stages, run_recipe
-from spa.engine.planning import FIGURES, RunPlan, plan_run
-from spa.recipe import Recipe, load_recipe
+from spa.engine.planning import FIGURES, RunPlan, examples, plan_run
+from spa.engine.records import RowCodec
+from spa.recipe import Recipe
 from spa.types import RunEvent
 
 Load = Callable[..., Recipe]
@@ -82,14 +82,6 @@ def test_after_a_run_everything_is_there_and_planning_touches_nothing(
     assert files(tmp_path / "runs") == before
 
 
-@pytest.fixture(scope="module")
-def finished_runs(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of runs after one run of the recipe as it is."""
-    folder = tmp_path_factory.mktemp("finished")
-    run(load_recipe(write_tiny_recipe(folder, tiny_folder)), folder)
-    return folder / "runs"
-
-
 def up_to_training(event: RunEvent) -> None:
     """Interrupts a run as soon as it has to train."""
     if (event.kind, event.stage) == ("stage_started", "train"):
@@ -97,27 +89,30 @@ def up_to_training(event: RunEvent) -> None:
 
 
 @pytest.mark.parametrize(
-    "sets",
+    ("change", "stage", "said"),
     [
-        ["seed=1"],
-        ["generate.temperature=0.5"],
-        ["judge.min_label_mass=0.000001"],
-        ["refine.max_tokens=9"],
-        ["pairs.margin=0.0002"],
-        ["loss.alpha=2"],
-        ["train.batch_pairs=4"],
-        ["answer.max_tokens=9"],
-        ["prompts.limit=9"],
-        ["model.batch_size=2"],
-        ["objectives.0.threshold=5"],
+        ("seed=1", "prompts", "seed: 0 -> 1"),
+        ("prompts.limit=9", "prompts", "prompts.limit: null -> 9"),
+        ("generate.temperature=0.5", "sample", "generate.temperature: 1.0 -> 0.5"),
+        ("judge.min_label_mass=0.000001", "judge", "judge.min_label_mass: 0.0 -> 1e-06"),
+        ("refine.max_tokens=9", "refine", "refine.max_tokens: 8 -> 9"),
+        ("objectives.0.threshold=5", "denoise", "objectives.0.threshold: null -> 5.0"),
+        ("pairs.margin=0.0002", "pairs", "pairs.margin: 0.0001 -> 0.0002"),
+        ("loss.alpha=2", "train", "loss.alpha: 1.0 -> 2.0"),
+        ("train.batch_pairs=4", "train", "train.batch_pairs: 8 -> 4"),
+        ("answer.max_tokens=9", "answer-base", "answer.max_tokens: 8 -> 9"),
+        ("model.batch_size=2", "", ""),
     ],
 )
 def test_what_a_plan_calls_a_hit_is_what_the_run_takes_from_the_store(
-    recipe: Load, tmp_path: Path, finished_runs: Path, sets: list[str]
+    recipe: Load, tmp_path: Path, finished_runs: Path, change: str, stage: str, said: str
 ) -> None:
     shutil.copytree(finished_runs, tmp_path / "runs")
-    loaded = recipe(sets)
+    loaded = recipe([change])
     found = plan(loaded, tmp_path)
+    first = next((each for each in found.stages if not each.is_done), None)
+    assert ("" if first is None else first.title) == stage
+    assert first is None or [str(each) for each in first.changed] == [said]
     trains = not next(stage for stage in found.stages if stage.title == "train").is_done
     with pytest.raises(KeyboardInterrupt) if trains else nullcontext():
         run(loaded, tmp_path, listen=up_to_training)
@@ -126,3 +121,94 @@ def test_what_a_plan_calls_a_hit_is_what_the_run_takes_from_the_store(
     planned = {stage.title: (stage.is_done, stage.key) for stage in found.stages}
     assert done == {name: planned[name] for name in done}
     assert len(done) == (9 if trains else len(planned))
+
+
+def test_an_interrupted_stage_is_partial_and_answers_that_are_there_are_not_asked_again(
+    recipe: Load, tmp_path: Path, finished_runs: Path
+) -> None:
+    store = tmp_path / "runs" / "store"
+    shutil.copytree(finished_runs, tmp_path / "runs")
+    (folder,) = store.glob("sample-*")
+    (folder / "stage.json").unlink()
+    (folder / "part-00000.jsonl").write_bytes(b"{}\n{}\n{}\n{ torn")
+
+    def sampled() -> tuple[str, int, int | None, int | None]:
+        stage = next(each for each in plan(recipe(), tmp_path).stages if each.title == "sample")
+        assert stage.changed == ()
+        return stage.status, stage.done, stage.total, stage.requests
+
+    assert sampled() == ("partial", 3, 7, 0)
+    (answers,) = store.glob("answers-sample-*")
+    shutil.rmtree(answers)
+    assert sampled() == ("partial", 3, 7, 12)
+
+
+def test_a_store_of_other_keys_is_named(recipe: Load, tmp_path: Path, finished_runs: Path) -> None:
+    shutil.copytree(finished_runs, tmp_path / "runs")
+    (old,) = (tmp_path / "runs" / "store").glob("sample-*")
+    file = old.rename(old.with_name(f"sample-{'0' * 16}")) / "key.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "scheme": 0}))
+    found = {stage.title: stage for stage in plan(recipe(), tmp_path).stages}
+    assert found["sample"].status == "miss"
+    assert "scheme 0 -> 1" in str(found["sample"].changed[0])
+    assert found["judge"].is_done, "its own key is as it was"
+
+
+@pytest.mark.parametrize(
+    ("file", "more", "said"),
+    [
+        ("model.safetensors", b"\0", "weights of the model changed"),
+        ("chat_template.jinja", b" ", "chat template of the model changed"),
+        ("tokenizer.json", b" ", "tokenizer of the model changed"),
+    ],
+)
+def test_what_of_the_model_changed_is_said(
+    recipe: Load,
+    tmp_path: Path,
+    tiny_folder: Path,
+    finished_runs: Path,
+    file: str,
+    more: bytes,
+    said: str,
+) -> None:
+    model = shutil.copytree(tiny_folder, tmp_path / "model")
+    assert (model / file).is_file()
+    (model / file).write_bytes((model / file).read_bytes() + more)
+    found = plan_run(recipe([f"model.path={model}"]), finished_runs)
+    of = {stage.title: stage for stage in found.stages}
+    assert of["prompts"].is_done
+    assert [str(change) for change in of["sample"].changed] == [said]
+
+
+def test_figures_come_from_what_was_measured(
+    recipe: Load, tmp_path: Path, finished_runs: Path
+) -> None:
+    found = plan_run(recipe(["generate.temperature=0.5"]), finished_runs)
+    of = {stage.title: stage for stage in found.stages}
+    sample = of["sample"]
+    assert sample.requests == 21
+    assert sample.basis["new_tokens"] == sample.basis["seconds"] == "measured"
+    assert sample.seconds is not None
+    assert sample.seconds > 0
+    assert of["train"].seconds is not None
+    seconds, unknown = found.total("seconds")
+    assert seconds is not None
+    assert unknown == 0
+
+
+def test_rows_are_not_read_to_plan(
+    recipe: Load, finished_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    original = RowCodec.rows
+
+    def counted(self: Any, batch: Any) -> Any:
+        read.append(batch.num_rows)
+        return original(self, batch)
+
+    monkeypatch.setattr(RowCodec, "rows", counted)
+    monkeypatch.setattr(examples, "FIRST", 5)
+    monkeypatch.setattr(examples, "EACH_SPLIT", 2)
+    plan_run(recipe(["loss.alpha=2"]), finished_runs)
+    assert read
+    assert max(read) <= 5

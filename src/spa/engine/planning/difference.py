@@ -88,21 +88,35 @@ def _reads(old: Sequence[Any], new: Sequence[str], titles: Sequence[str]) -> Ite
     if len(old) != len(new):
         yield Change("reads", len(old), len(new), f"reads {len(new)} stages, not {len(old)}")
         return
-    for place, (one, other) in enumerate(zip(old, new, strict=True)):
-        if one != other:
-            title = titles[place] if place < len(titles) else "an earlier stage"
-            yield Change(f"reads.{title}", one, other, f"reads {title} (changed above)")
+    changed = [place for place, key in enumerate(new) if old[place] != key]
+    if changed:
+        named = ", ".join(titles[place] or "an earlier stage" for place in changed)
+        before, after = ([keys[place] for place in changed] for keys in (old, new))
+        yield Change("reads", before, after, f"reads {named} (changed above)")
 
 
 def _settings(stage: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     section = _SETTINGS.get(stage.partition("-")[0], "")
-    for change in changes(old, new, section):
+    before, after = (_named(stage, settings) for settings in (old, new))
+    for change in changes(before, after, section):
         if change.path == "prompts.source":
             words = "the content of the prompts changed"
             yield Change(change.path, change.old, change.new, words)
         else:
             path = _NAMES.get(change.path, change.path)
             yield Change(path, change.old, change.new)
+
+
+def _named(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with objectives as recipes write them; in keys they are lists of values."""
+    named = dict(settings)
+    second = "threshold" if stage in ("denoise", "pairs") else "definition"
+    for key in ("objectives", "thresholds"):
+        listed = named.pop(key, None)
+        if listed is not None:
+            fields = ("name", second, "threshold")
+            named["objectives"] = [dict(zip(fields, each, strict=False)) for each in listed]
+    return named
 
 
 def _section(kind: str) -> str:

@@ -60,6 +60,7 @@ class Planner:
         self._models = models
         self._titles: dict[str, str] = {}
         self._at_most = False
+        self._uncounted = False  # whether there are rows of which no one knows how many
 
     def stage(self, context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
         """Plans a stage, and gives what later ones need to be planned."""
@@ -167,15 +168,16 @@ class Planner:
             trial = Trial(0, 0, 0, 0, 0, ())
             answers = None
         else:
-            total = stage.total
+            total = None if self._uncounted and not stage.total else stage.total
             knows_answers = stage.backend is not None and key
             name = answers_name(context, stage) if knows_answers else "none"
             answers = StoredAnswers(context.store / name)
             seed, seed_name = context.recipe.seed, stage.seed_name or stage.name
             trial = try_out(stage.jobs(), answers, seed=seed, stage=seed_name)
             rows = _made(stage, trial, total, context.recipe.objectives)
-        if total is not None and stage.row_type is PreferencePair and not len(rows):
+        if stage.row_type is PreferencePair and not len(rows):  # stand-ins gave no pair
             rows = ExampleRows((), None)
+        self._uncounted = self._uncounted or rows.count is None
         estimate = estimated(stage, trial, total, done, answers, rows, self._kept, parts)
         if stage.row_type is VerdictRow:
             self._at_most = True
