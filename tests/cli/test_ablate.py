@@ -83,7 +83,7 @@ def test_runs_share_what_they_can_and_failures_touch_no_other(capfd: Captured) -
     assert (last["kind"], last["status"], last["folder"]) == ("ablation", "failed", "runs/mine")
     assert last["comparison"]["runs"] == ["loss=spa, max_tokens=8", "loss=simpo, max_tokens=8"]
     failed = [cell for cell in last["cells"] if cell["status"] == "failed"]
-    assert "5000" in failed[0]["error"]
+    assert "5,000 are to be generated, but the model's context is 1,536" in failed[0]["error"]
     assert f"Its output: runs/{failed[0]['run']}/run.log" in said.err
     assert said.err.endswith(
         "2 of 4 runs are not done. To run what is missing: spa ablate tiny.yaml --swap "
