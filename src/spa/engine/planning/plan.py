@@ -6,6 +6,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext
 from spa.engine.interrupt import Interrupt
 from spa.engine.pipeline import default_run_name, plan_stages
@@ -42,7 +43,8 @@ def plan_run(recipe: Recipe, runs: Path, name: str | None = None) -> RunPlan:
             listen=lambda _: None,
         )
         planner = context.planner = Planner(context.store, models)
-        plan_stages(context)
+        with rare_collection():
+            plan_stages(context)
     return RunPlan(context.name, tuple(planner.stages), _free(runs))
 
 

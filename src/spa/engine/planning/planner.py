@@ -175,8 +175,8 @@ class Planner:
             seed, seed_name = context.recipe.seed, stage.seed_name or stage.name
             trial = try_out(stage.jobs(), answers, seed=seed, stage=seed_name)
             rows = _made(stage, trial, total, context.recipe.objectives)
-        if stage.row_type is PreferencePair and not len(rows):  # stand-ins gave no pair
-            rows = ExampleRows((), None)
+        if stage.row_type is PreferencePair:
+            rows = ExampleRows(tuple(rows), self._pairs(len(rows), total))
         self._uncounted = self._uncounted or rows.count is None
         estimate = estimated(stage, trial, total, done, answers, rows, self._kept, parts)
         if stage.row_type is VerdictRow:
@@ -198,6 +198,13 @@ class Planner:
             waits=waits,
         )
         return StageRows(key, rows, Unread(0), total or 0, planned=True)
+
+    def _pairs(self, tried: int, groups: int | None) -> int | None:
+        """How many pairs there will be: as many a group as there were, else as stand-ins gave."""
+        for kept in self._kept.of("pairs"):
+            if groups is not None and kept.number("jobs") > 0:
+                return math.ceil(groups * kept.number("rows") / kept.number("jobs"))
+        return tried or None
 
     def _difference(
         self,
