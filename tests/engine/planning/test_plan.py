@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from spa.components.backends.hf import HFBackend
+from spa.engine.keys import stage_key
 from spa.engine.pipeline import planned_stages, run_recipe
 from spa.engine.planning import FIGURES, RunPlan, examples, plan_run
 from spa.engine.records import RowCodec
@@ -212,3 +213,39 @@ def test_rows_are_not_read_to_plan(
     plan_run(recipe(["loss.alpha=2"]), finished_runs)
     assert read
     assert max(read) <= 5
+
+
+def test_later_rounds_wait_for_the_training_of_the_first(recipe: Load, tmp_path: Path) -> None:
+    loaded = recipe(["iterations=2"])
+    found = plan(loaded, tmp_path)
+    assert [stage.title for stage in found.stages] == planned_stages(loaded)
+    waits = {stage.title: stage.waits_for for stage in found.stages}
+    assert waits["1/train"] == ""
+    assert waits["2/sample"] == waits["2/pairs"] == waits["2/train"] == "1/train"
+    assert waits["2/answer-round-2"] == "2/train"
+
+
+def test_a_key_that_depends_on_the_tokenizer_of_an_untrained_model_is_unknown(
+    recipe: Load, tmp_path: Path, tiny_folder: Path
+) -> None:
+    backend = f"generate.backend={{use: hf, path: {tiny_folder}, dtype: float32}}"
+    full = plan(recipe(["iterations=2", "train.lora=null", backend]), tmp_path)
+    of = {stage.title: stage for stage in full.stages}
+    assert of["1/sample"].key
+    assert (of["2/sample"].key, of["2/sample"].waits_for) == ("", "1/train")
+    adapter = plan(recipe(["iterations=2", backend]), tmp_path)
+    of = {stage.title: stage for stage in adapter.stages}
+    assert of["2/sample"].key == of["1/sample"].key, "an adapter leaves the tokenizer as it is"
+
+
+def test_a_stage_keeps_what_its_key_is_made_of_and_nothing_else(
+    finished_runs: Path, recipe: Load
+) -> None:
+    for file in (finished_runs / "store").glob("*/key.json"):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        assert set(record) == {"format", "scheme", "stage", "key", "parts", "fingerprint_parts"}
+        assert set(record["parts"]) == {"components", "model", "reads", "settings", "seed"}
+        assert record["key"] == stage_key(record["stage"], record["parts"])
+        assert file.parent.name.endswith(record["key"][:16])
+    stages = {stage.folder for stage in plan_run(recipe(), finished_runs).stages}
+    assert stages == {file.parent.name for file in (finished_runs / "store").glob("*/key.json")}
