@@ -105,6 +105,11 @@ def test_seeds_multiply_the_runs_and_those_of_one_seed_lie_together(recipe: Path
     ]
     assert [cell.recipe.seed for cell in made.cells] == [7, 7, 8, 8]
     assert [cell.setting for cell in made.cells[::2]] == ["loss=spa", "loss=spa"]
+    # The recipe alone would be a mistake.
+    recipe.write_text(RECIPE.replace("use: spa,", "use: sp,"), encoding="utf-8")
+    made = grid(recipe, ["loss=spa,dpo"], seeds=2)
+    assert [cell.recipe.seed for cell in made.cells] == [7, 7, 8, 8]
+    recipe.write_text(RECIPE, encoding="utf-8")
     made = grid(recipe, sets=["train.seed=1,2"])
     assert [(c.setting, c.seed, c.recipe.seed) for c in made.cells] == [
         ("as the recipe", "seed=1", 7),

@@ -94,7 +94,8 @@ def make_grid(path: str | os.PathLike[str], axes: Sequence[Axis], seeds: int = 1
     _refuse_too_many(axes, seeds)
     base = _base(path, axes)
     if seeds > 1:
-        first = 0 if base is None else base.seed
+        any_cell = base or _base(path, [replace(axis, values=axis.values[:1]) for axis in axes])
+        first = 0 if any_cell is None else any_cell.seed
         seeding = Axis("set", "seed", tuple(str(first + number) for number in range(seeds)))
         axes, sets = [*axes, seeding], [*sets, seeding]
     plans = [_Plan(path, base, combination) for combination in _combinations(swaps)]
