@@ -88,6 +88,7 @@ def tests(session: nox.Session) -> None:
         "pytest",
         *parallel,
         *hanging,
+        "--durations=20",
         "--cov",
         "--cov-report=term",
         *session.posargs,

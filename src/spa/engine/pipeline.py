@@ -22,7 +22,7 @@ from spa.engine.lock import writer_lock
 from spa.engine.manifest import git_state, hardware, read_manifest, versions
 from spa.engine.models import ModelPool
 from spa.engine.outcome import NothingToTrainOn, RunResult
-from spa.engine.policy import Policy
+from spa.engine.policy import Policy, untrainable
 from spa.engine.rounds import make_pairs
 from spa.engine.stages.base import StageRows
 from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
@@ -30,7 +30,7 @@ from spa.engine.stages.judge import judge_stage, scored
 from spa.engine.stages.prompts import count_split, prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
-from spa.errors import RunError
+from spa.errors import RecipeError, RunError
 from spa.models.identity import model_type, parameter_count
 from spa.models.spec import ModelSpec
 from spa.plugins.catalogue import load_catalogue
@@ -98,7 +98,8 @@ def run_recipe(
         KeyboardInterrupt: If the user asked to stop.
     """
     check_components(recipe)
-    Policy("base", recipe.model).spec()
+    if (problem := untrainable(recipe)) is not None:
+        raise RecipeError([problem])
     with closing(ModelPool()) as models:
         context = RunContext(
             name=name or default_run_name(recipe),
