@@ -34,6 +34,9 @@ class CommandPlace:
 
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
+    CommandPlace(
+        "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."
+    ),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "judge-check",
@@ -49,6 +52,7 @@ COMMANDS = (
     CommandPlace(
         "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
     ),
+    CommandPlace("show", "spa.cli.show:show", "Read the examples of a run."),
     CommandPlace(
         "components", "spa.cli.components:components", "List components, or describe one of them."
     ),

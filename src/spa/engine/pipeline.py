@@ -81,6 +81,8 @@ def run_recipe(
     name: str | None = None,
     listen: Callable[[RunEvent], None] = lambda _: None,
     interrupt: Interrupt | None = None,
+    first: int | None = None,
+    training: bool = True,
 ) -> RunResult:
     """Runs a recipe from its first stage that is not in the store yet.
 
@@ -90,6 +92,8 @@ def run_recipe(
         name: Name of the run; `default_run_name` if None.
         listen: Told of everything that happens.
         interrupt: Tells training when to stop.
+        first: Use only so many training prompts and as many held-out ones, for a trial.
+        training: False: stop before the first training; the run then makes no model.
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
@@ -107,8 +111,9 @@ def run_recipe(
             models=models,
             interrupt=interrupt or Interrupt(),
             listen=listen,
+            first=first,
         )
-        run = _Run(context)
+        run = _Run(context, training=training)
         run.claim()
         if not run.finished_before:  # what was carried out once needs no libraries to be loaded
             check_ahead(recipe, models)
@@ -142,8 +147,9 @@ def _carry_out(run: _Run) -> RunResult:
 class _Run:
     """A run under way, and its manifest."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, training: bool = True) -> None:
         self.context = context
+        self.training = training
         self.folder = context.runs / context.name
         self.started = time.time()
         self.funnels: list[list[dict[str, Any]]] = []
@@ -193,6 +199,8 @@ class _Run:
             self.note("running")
             if number == 1 and judged_at_all:
                 answers["base"] = _answers(context, prompts, base, base)
+            if not self.training:
+                return
             result = train_stage(context, data.groups, data.pairs, data.objectives, policy)
             trained = policy.trained(f"round-{number}", result.path, result.kind)
             policies.append(trained)
