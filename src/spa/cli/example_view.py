@@ -91,7 +91,8 @@ def _print(console: Console, example: Example, view: View) -> None:
     if view.stage != "prompts":
         for part in _responses(example, view, console):
             console.print(part)
-        for part in (*_verdict(example, view), *_pairs(example, view)):
+        narrow = console.width < NARROW
+        for part in (*_verdict(example, view, narrow), *_pairs(example, view)):
             console.print(part)
         for part in (*_evaluations(example, view), *_failures(example, view)):
             console.print(part)
@@ -133,6 +134,8 @@ def _outcome(example: Example, view: View) -> Text:
 
 def _change(example: Example, view: View) -> Text:
     change = changes(example, view.objectives)
+    if not example.responses:
+        return Text("not answered", style="dim")
     if has_fallen(list(change.values())):
         return Text("fell", style=_WORSE)
     if has_fallen([None if each is None else -each for each in change.values()]):
@@ -159,9 +162,9 @@ def _responses(example: Example, view: View, console: Console) -> Iterator[Rende
         names = max((len(cell.name) for row in rows for cell in row), default=0)
         compared = any(any(cell.against.values()) for row in rows for cell in row)
         for cell in (each for row in rows for each in row):
-            line = cell.line(names, wide=compared)
-            head = line if line.cell_len < console.width - 2 else cell.head(console.width - 4)
-            yield Padding(head, (0, 0, 0, 2), expand=False)
+            yield Padding(
+                cell.stacked(names, console.width - 4, wide=compared), (0, 0, 0, 2), expand=False
+            )
             if view.texts:
                 yield Padding(cell.text(console, console.width - 4), (0, 0, 1, 4))
         if rows and not view.texts:
@@ -214,7 +217,7 @@ _MADE_BY = {"sample": ("sample", "judge"), "refined": ("refine", "judge-refined"
 def _train_cell(example: Example, view: View, scored: Scored) -> _Cell:
     name, same = _short(scored.id, example), _same_as(scored, example)
     dropped = () if example.verdict is None else example.verdict.drop
-    marks = ("left out by a denoiser",) if scored.id in dropped else ()
+    marks = ("dropped",) if scored.id in dropped else ()
     if scored.response.origin != "refined":
         return _Cell(scored, view, name, marks, same=same)
     samples = example.responses.get("sample", ())
@@ -274,15 +277,21 @@ class _Cell:
                 text.append_text(self._score(objective.name))
         return text
 
-    def line(self, names: int, *, wide: bool) -> Text:
-        """Name and scores on one line; those of several responses stand below each other."""
+    def stacked(self, names: int, width: int, *, wide: bool) -> Text:
+        """Name and scores on one line, so that those of several responses stand in columns."""
         text = harmless_text(f"{self.name:<{names}}", "bold")
         if self.view.scores:
             for objective in self.view.objectives:
                 score = self._score(objective.name)
                 score.pad_right(max((_COMPARED if wide else 0) - score.cell_len, 0))
                 text.append(f"  {harmless(objective.name)} ", style="dim").append_text(score)
-        return text.append_text(self._marks())
+        text.rstrip()
+        marks = self._marks()
+        if text.cell_len > width:
+            return self.head(width)
+        if marks and text.cell_len + marks.cell_len > width:
+            text.append("\n" + " " * names)
+        return text.append_text(marks)
 
     def text(self, console: Console, width: int) -> Text:
         """What was written, cut to some lines."""
@@ -319,24 +328,27 @@ class _Cell:
         return text
 
 
-def _verdict(example: Example, view: View) -> Iterator[RenderableType]:
+def _verdict(example: Example, view: View, narrow: bool) -> Iterator[RenderableType]:
     verdict = example.verdict
     if verdict is None or not view.shows("denoise"):
         return
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for each in verdict.verdicts:
-        grid.add_row(
-            harmless_text(each.denoiser.rpartition("/")[2], one_line=True),
-            Text("kept", style=_BETTER) if each.keep else Text("dropped", style=_LOST),
-            harmless_text(each.reason, "" if each.keep else _LOST, one_line=True),
-            Text(_figures(each.details), style="dim"),
-        )
+    names = [harmless(each.denoiser.rpartition("/")[2], one_line=True) for each in verdict.verdicts]
+    widest = max(map(len, names), default=0)
+    text = Text()
+    for name, each in zip(names, verdict.verdicts, strict=True):
+        text.append(f"{name:<{widest}}  ")
+        text.append("kept     " if each.keep else "dropped  ", _BETTER if each.keep else _LOST)
+        text.append(harmless(each.reason, one_line=True), "" if each.keep else _LOST)
+        if figures := _figures(_unseen(each.details, view)):
+            text.append(f"\n  {figures}" if narrow else f"  {figures}", "dim")
+        text.append("\n")
     if not verdict.verdicts:
         said = "kept; no denoiser is in the recipe"
         if not verdict.keep:
             said = f"no group to denoise, lost at {verdict.lost_at}: {verdict.reason}"
-        grid.add_row(harmless_text(said, one_line=True))
-    yield _section("denoise", grid)
+        text.append(harmless(said, one_line=True))
+    text.rstrip()
+    yield _section("denoise", text)
 
 
 def _pairs(example: Example, view: View) -> Iterator[RenderableType]:
@@ -405,7 +417,7 @@ def _section(name: str, body: RenderableType) -> RenderableType:
 
 def _cut(text: Text, console: Console, width: int, most: int | None) -> Text:
     """The text in lines of a width, with a mark where some are left out."""
-    lines = text.wrap(console, max(width, 1), tab_size=4)
+    lines = list(text.wrap(console, max(width, 1), tab_size=4))
     if most is not None and len(lines) > most + 1:
         left = len(lines) - most
         lines = lines[:most]
@@ -432,6 +444,14 @@ def _differing(text: str, other: str) -> Text:
 def _figures(details: Mapping[str, JsonValue]) -> str:
     shown = (f"{key} {_value(value)}" for key, value in details.items() if value is not None)
     return harmless(", ".join(shown), one_line=True)
+
+
+def _unseen(details: Mapping[str, JsonValue], view: View) -> Mapping[str, JsonValue]:
+    """A denoiser's figures without the scores, which stand above."""
+    if view.full or view.stage is not None:
+        return details
+    names = tuple(f".{each.name}" for each in view.objectives)
+    return {key: value for key, value in details.items() if not key.endswith(names)}
 
 
 def _value(value: JsonValue) -> str:

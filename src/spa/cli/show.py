@@ -212,16 +212,14 @@ def _nothing(reader: Reader, choice: Choice) -> str:
         return "There are no more examples."
     if choice.regressions:
         return "Training lowered no held-out prompt's score."
-    return f"No example of round {reader.round} is so."
+    return f"No example of round {reader.round} fits."
 
 
 def _following(reader: Reader, choice: Choice) -> str:
     """What to type when all was shown."""
     run = str(reader.run.folder)
     if reader.run.manifest.get("status") != "done":
-        recipe = reader.run.manifest.get("recipe_file")
-        if recipe:
-            return f"{shlex.join(['spa', 'run', str(recipe)])} goes on with the run"
+        return "the command that began the run goes on with it"
     if len(reader.models) > 1 and not choice.regressions:
         return shlex.join(["spa", "show", run, "--regressions"])
     return f"{shlex.join(['spa', 'compare', run])} ANOTHER-RUN"

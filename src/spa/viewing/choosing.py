@@ -120,11 +120,9 @@ def _check_trained(reader: Reader, option: str) -> None:
     if len(reader.models) < 2:
         state = reader.run.manifest.get("status")
         heldout = (reader.run.recipe.get("prompts") or {}).get("split")
-        missing = (
-            f"the run is {state}: run its recipe again to go on"
-            if heldout and state != "done"
-            else "set prompts.split.heldout and run the recipe again"
-        )
+        missing = "hold some out (prompts.split.heldout) and run the recipe again"
+        if heldout and state != "done":
+            missing = f"the run is {state}; the command that began it goes on with it"
         raise UsageError(
             f"{option} needs answers of a trained policy to held-out prompts, and "
             f"{reader.run.folder} has none in round {reader.round}: {missing}."
