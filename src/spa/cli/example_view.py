@@ -140,8 +140,9 @@ def _change(example: Example, view: View) -> Text:
         return Text("fell", style=_WORSE)
     if has_fallen([None if each is None else -each for each in change.values()]):
         return Text("rose", style=_BETTER)
-    known = change and None not in change.values()
-    return Text("no change" if known else "", style="dim")
+    if None in change.values():
+        return Text("unscored", style=_LOST)
+    return Text("no change" if change else "", style="dim")
 
 
 def _prompt(example: Example, view: View, console: Console) -> RenderableType:

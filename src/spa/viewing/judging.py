@@ -137,6 +137,10 @@ def _said_by_denoisers(reader: Reader) -> Iterator[str]:
     folder = reader.folder("denoise")
     if folder is None or not folder.is_committed:
         return
-    for reason, verdicts in zip(folder.column("reason"), folder.column("verdicts"), strict=True):
+    columns = (folder.column(name) for name in ("reason", "lost_at", "verdicts"))
+    for reason, lost_at, verdicts in zip(*columns, strict=True):
         said: list[Mapping[str, JsonValue]] = verdicts or []
-        yield from {reason, *(str(each["reason"]) for each in said)}
+        if said:
+            yield from {str(each["reason"]) for each in said}
+        elif lost_at not in ("sample", "refine"):  # there it is a failure that was counted
+            yield str(reason)
