@@ -91,7 +91,9 @@ def test_nothing_is_left_of_one_that_ended_early(
         assert "Interrupted; nothing was kept. Again: spa preview tiny.yaml" in said.err
     else:
         assert "── p1  train, round 1" in said.out
-        assert said.err.rstrip().endswith("full")
+        assert said.err.endswith(
+            "full\nNothing was kept. Next: mend that, then type: spa preview tiny.yaml\n"
+        )
 
 
 @pytest.mark.usefixtures("recipe_file")

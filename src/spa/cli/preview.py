@@ -54,13 +54,13 @@ def preview(
         bool, typer.Option("--json", help="Print examples and the end as JSON lines on stdout.")
     ] = False,
 ) -> None:
-    """Try a recipe on a few prompts: one round of all its stages, and a few steps of training.
+    """Try a recipe on a few prompts; nothing is kept.
 
-    The prompts are the first ones that a full run would train on. Nothing is kept, and no store is
-    read or written.
+    They go through one round of all stages and a few steps of training. They are the first ones
+    that a full run would train on. No store is read or written.
     """
     from spa.cli.again import command_line
-    from spa.cli.console import err
+    from spa.cli.console import err, print_error
     from spa.engine.outcome import NothingToTrainOn
     from spa.engine.stored_run import open_run
     from spa.errors import SpaError
@@ -89,7 +89,9 @@ def preview(
         else:
             _print(run, prompts, failed, following, full=full, pager=not no_pager)
     if failed is not None and not isinstance(failed, NothingToTrainOn):
-        raise failed
+        print_error(failed)
+        err().print(f"Nothing was kept. Next: mend that, then type: {again}", soft_wrap=True)
+        raise typer.Exit(failed.exit_code) from failed
 
 
 @contextmanager

@@ -101,10 +101,11 @@ def show(
         bool, typer.Option("--json", help="Print one JSON record an example on stdout.")
     ] = False,
 ) -> None:
-    """Read the examples of a run: prompts, responses, scores, verdicts, pairs.
+    """Read the examples of a run.
 
-    The run need not be finished: what its stages have committed is shown. Of a held-out prompt the
-    answers of the untrained and the trained policy stand side by side.
+    These are its prompts with responses, scores, verdicts and pairs; of a held-out prompt the
+    answers of the untrained and the trained policy, side by side. The run need not be finished:
+    what its stages have committed is shown.
     """
     from spa.cli.console import print_json
     from spa.engine.stored_run import open_run

@@ -123,6 +123,14 @@ def run_recipe(
 
 def _carry_out(run: _Run) -> RunResult:
     context, listen = run.context, run.context.listen
+
+    def noting(event: RunEvent) -> None:
+        """A run that is under way, or was killed, can be read up to its last finished stage."""
+        if event.kind == "stage_started":
+            run.note("running")
+        listen(event)
+
+    context.listen = noting
     listen(RunEvent("run_started", context.name))
     try:
         run.note("running")
