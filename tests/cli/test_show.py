@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from viewed_run import make_viewed_run
 
 from spa.cli import console, main, paging
+from spa.cli.example_view import View, example_text
+from spa.engine.stored_run import open_run
+from spa.viewing.examples import Reader
 
 Captured = pytest.CaptureFixture[str]
 
@@ -183,6 +187,17 @@ def test_json_is_a_record_an_example(run: str, capsys: Captured) -> None:
 def test_mistakes_are_explained(words: list[str], message: str, capsys: Captured) -> None:
     assert main(["show", *words]) == 2
     assert capsys.readouterr().err.strip() == message
+
+
+def test_words_that_the_other_answer_does_not_have_are_bold(run: str) -> None:
+    reader = Reader(open_run(Path(run)))
+    (fell,) = reader.examples(["h1"])
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120, color_system="standard")
+    said = example_text(terminal, fell, View(reader.objectives))
+    assert "Lean\x1b[1m back\x1b[0m and pinch" in said
+    assert "Lean forward and pinch" in said
+    assert "\x1b[31m  -0.25\x1b[0m" in said
+    assert "\x1b[32m  +0.50\x1b[0m" in said
 
 
 class Terminal(io.StringIO):

@@ -188,6 +188,22 @@ def test_a_run_without_stages_has_nothing_to_read(tmp_path: Path) -> None:
         Reader(run)
 
 
+def test_the_last_round_is_read_unless_another_is_asked_for(run: Path) -> None:
+    one = open_run(run)
+    own = ("sample", "judge")
+    more = [{**each, "round": 2} for each in one.manifest["stages"] if each["name"] in own]
+    two = type(one)(one.folder, {**one.manifest, "stages": [*one.manifest["stages"], *more]})
+    last, first = Reader(two), Reader(two, 1)
+    assert (last.round, first.round) == (2, 1)
+    assert last.stages == ("prompts", "answer-base", "judge-answers-base", "sample", "judge")
+    assert last.models == ("base",)
+    assert first.models == ("base", "round-1")
+    (late,) = last.examples(["t1"])
+    (early,) = first.examples(["t1"])
+    assert list(late.responses) == ["sample"]
+    assert list(early.responses) == ["sample", "refined"]
+
+
 def test_unknown_rounds_are_refused(run: Path) -> None:
     with pytest.raises(UsageError, match=r"has no round 2\. Valid: 1\."):
         Reader(open_run(run), 2)

@@ -268,7 +268,7 @@ class _Cell:
 
     def head(self, width: int) -> Text:
         """Name and scores, a line each."""
-        text = harmless_text(self.name, "bold").append_text(self._marks())
+        text = Text.assemble((harmless(self.name), "bold"), self._marks())
         if self.view.scores:
             names = max((len(each.name) for each in self.view.objectives), default=0)
             names = min(names, max(width - 16, 8))
@@ -280,7 +280,7 @@ class _Cell:
 
     def stacked(self, names: int, width: int, *, wide: bool) -> Text:
         """Name and scores on one line, so that those of several responses stand in columns."""
-        text = harmless_text(f"{self.name:<{names}}", "bold")
+        text = Text.assemble((harmless(f"{self.name:<{names}}"), "bold"))
         if self.view.scores:
             for objective in self.view.objectives:
                 score = self._score(objective.name)
