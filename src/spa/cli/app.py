@@ -34,16 +34,17 @@ class CommandPlace:
 
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
+    CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."
     ),
-    CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "judge-check",
         "spa.cli.judge_check:judge_check",
         "Find out whether a recipe's judge carries signal.",
     ),
     CommandPlace("schema", "spa.cli.schema:schema", "Write the JSON Schema of recipes."),
+    CommandPlace("show", "spa.cli.show:show", "Read the examples of a run."),
     CommandPlace(
         "export",
         "spa.cli.export:export",
@@ -52,7 +53,6 @@ COMMANDS = (
     CommandPlace(
         "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
     ),
-    CommandPlace("show", "spa.cli.show:show", "Read the examples of a run."),
     CommandPlace(
         "components", "spa.cli.components:components", "List components, or describe one of them."
     ),

@@ -79,10 +79,10 @@ def run_recipe(
     *,
     runs: Path,
     name: str | None = None,
-    listen: Callable[[RunEvent], None] = lambda _: None,
-    interrupt: Interrupt | None = None,
     first: int | None = None,
     training: bool = True,
+    listen: Callable[[RunEvent], None] = lambda _: None,
+    interrupt: Interrupt | None = None,
 ) -> RunResult:
     """Runs a recipe from its first stage that is not in the store yet.
 
@@ -90,10 +90,10 @@ def run_recipe(
         recipe: What to run.
         runs: Folder for runs and for the store that they share.
         name: Name of the run; `default_run_name` if None.
-        listen: Told of everything that happens.
-        interrupt: Tells training when to stop.
         first: Use only so many training prompts and as many held-out ones, for a trial.
         training: False: stop before the first training; the run then makes no model.
+        listen: Told of everything that happens.
+        interrupt: Tells training when to stop.
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
@@ -107,11 +107,11 @@ def run_recipe(
         context = RunContext(
             name=name or default_run_name(recipe),
             recipe=recipe,
+            first=first,
             runs=runs,
             models=models,
             interrupt=interrupt or Interrupt(),
             listen=listen,
-            first=first,
         )
         run = _Run(context, training=training)
         run.claim()
