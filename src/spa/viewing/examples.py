@@ -216,10 +216,16 @@ class Reader:
         if not folder.is_committed:  # says what to do
             yield from stage_rows(self.run, record, row_type)
         wanted = pa.array(list(ids), type=pa.string())
-        with pq.ParquetFile(folder.path / "data.parquet") as file:
-            for batch in file.iter_batches(CHUNK):
-                found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
-                yield from folder.codec.rows(found)
+        try:
+            with pq.ParquetFile(folder.path / "data.parquet") as file:
+                for batch in file.iter_batches(CHUNK):
+                    found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
+                    yield from folder.codec.rows(found)
+        except (OSError, ValueError, LookupError) as error:
+            raise RunError(
+                f"{folder.path} cannot be read: {error}. Delete the folder and run the recipe "
+                "again to make it anew."
+            ) from error
 
     def _stage(
         self,
