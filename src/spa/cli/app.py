@@ -36,11 +36,15 @@ COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
+        "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."
+    ),
+    CommandPlace(
         "judge-check",
         "spa.cli.judge_check:judge_check",
         "Find out whether a recipe's judge carries signal.",
     ),
     CommandPlace("schema", "spa.cli.schema:schema", "Write the JSON Schema of recipes."),
+    CommandPlace("show", "spa.cli.show:show", "Read the examples of a run."),
     CommandPlace(
         "export",
         "spa.cli.export:export",

@@ -45,6 +45,8 @@ class RunContext:
         models: Loads models, one at a time.
         interrupt: Whether the user asked to stop.
         listen: Told of everything that happens.
+        first: Use only so many training prompts and as many held-out ones, the first of each
+            after they were divided; None: all.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
     """
@@ -55,6 +57,7 @@ class RunContext:
     models: ModelPool
     interrupt: Interrupt
     listen: Callable[[RunEvent], None]
+    first: int | None = None
     round: int = 1
     stages: list[StageRecord] = field(default_factory=list)
 

@@ -79,6 +79,8 @@ def run_recipe(
     *,
     runs: Path,
     name: str | None = None,
+    first: int | None = None,
+    training: bool = True,
     listen: Callable[[RunEvent], None] = lambda _: None,
     interrupt: Interrupt | None = None,
 ) -> RunResult:
@@ -88,6 +90,8 @@ def run_recipe(
         recipe: What to run.
         runs: Folder for runs and for the store that they share.
         name: Name of the run; `default_run_name` if None.
+        first: Use only so many training prompts and as many held-out ones, for a trial.
+        training: False: stop before the first training; the run then makes no model.
         listen: Told of everything that happens.
         interrupt: Tells training when to stop.
 
@@ -104,12 +108,13 @@ def run_recipe(
         context = RunContext(
             name=name or default_run_name(recipe),
             recipe=recipe,
+            first=first,
             runs=runs,
             models=models,
             interrupt=interrupt or Interrupt(),
             listen=listen,
         )
-        run = _Run(context)
+        run = _Run(context, training=training)
         run.claim()
         if not run.finished_before:  # what was carried out once needs no libraries to be loaded
             check_ahead(recipe, models)
@@ -119,6 +124,14 @@ def run_recipe(
 
 def _carry_out(run: _Run) -> RunResult:
     context, listen = run.context, run.context.listen
+
+    def noting(event: RunEvent) -> None:
+        """A run that is under way, or was killed, can be read up to its last finished stage."""
+        if event.kind == "stage_started":
+            run.note("running")
+        listen(event)
+
+    context.listen = noting
     listen(RunEvent("run_started", context.name))
     try:
         run.note("running")
@@ -143,8 +156,9 @@ def _carry_out(run: _Run) -> RunResult:
 class _Run:
     """A run under way, and its manifest."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, training: bool = True) -> None:
         self.context = context
+        self.training = training
         self.folder = context.runs / context.name
         self.started = time.time()
         self.funnels: list[list[dict[str, Any]]] = []
@@ -194,6 +208,8 @@ class _Run:
             self.note("running")
             if number == 1 and judged_at_all:
                 answers["base"] = _answers(context, prompts, base, base)
+            if not self.training:
+                return
             result = train_stage(context, data.groups, data.pairs, data.objectives, policy)
             trained = policy.trained(f"round-{number}", result.path, result.kind)
             policies.append(trained)
