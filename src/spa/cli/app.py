@@ -34,6 +34,7 @@ class CommandPlace:
 
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
+    CommandPlace("plan", "spa.cli.plan:plan", "Say what a run would do and cost; load no model."),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."

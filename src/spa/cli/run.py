@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["quiet_libraries", "run"]
 
+_RESUME = ("auto", "always", "never")
+
 
 def run(
     context: typer.Context,
@@ -31,6 +33,15 @@ def run(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run. Default: made from the recipe.")
     ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            "--resume",
+            help="auto: go on with what is there. always: refuse to do a finished stage anew. "
+            "never: begin anew in a folder and store of its own.",
+            metavar="auto|always|never",
+        ),
+    ] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe and list its stages; run nothing.")
     ] = False,
@@ -49,12 +60,16 @@ def run(
     from spa.training.roles import is_follower
 
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
+    _check_name(name)
+    if resume not in _RESUME:
+        raise typer.BadParameter(
+            f"{resume!r} is none of {', '.join(_RESUME)}.", param_hint="--resume"
+        )
     place = _place(runs_dir, name)
     again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
     if dry_run:
         _show_plan(loaded, again, as_json=as_json)
         return
-    _check_name(name)
     if is_follower():
         from spa.training.launched import follow
 
@@ -62,6 +77,16 @@ def run(
         logging.getLogger("spa").setLevel(logging.ERROR)  # the first process speaks for all
         follow()
         return
+    if resume == "always":
+        from spa.engine.planning.resume import refuse_to_redo
+
+        refuse_to_redo(loaded, runs_dir, name)
+    elif resume == "never":
+        from spa.engine.planning.resume import begin_anew
+
+        name = begin_anew(loaded, runs_dir, name)
+        place = _place(runs_dir, name)
+        again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
 
     def changed(setting: str) -> str | None:
         """The command with one setting more, if the recipe can take it.

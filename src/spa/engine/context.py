@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spa.engine.interrupt import Interrupt
 from spa.engine.keys import key_config
 from spa.engine.models import ModelPool
+from spa.engine.places import store_of
 from spa.plugins.provenance import component_record
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, RunEvent
+
+if TYPE_CHECKING:
+    from spa.engine.planning.planner import Planner
 
 __all__ = ["RunContext", "StageRecord"]
 
@@ -49,6 +53,8 @@ class RunContext:
             after they were divided; None: all.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
+        planner: Says of every stage what it would come to, in place of carrying it out; None in a
+            run.
     """
 
     name: str
@@ -60,11 +66,12 @@ class RunContext:
     first: int | None = None
     round: int = 1
     stages: list[StageRecord] = field(default_factory=list)
+    planner: Planner | None = None
 
     @property
     def store(self) -> Path:
-        """The folder of stages, shared by all runs."""
-        return self.runs / "store"
+        """The folder of stages, shared by all runs but those that have one of their own."""
+        return store_of(self.runs / self.name)
 
     def title(self, stage: str) -> str:
         """How a stage is shown: with its round where there are several."""

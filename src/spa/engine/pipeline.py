@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spa.engine.ahead import check_ahead
+from spa.engine.changes import changes, told
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
 from spa.engine.files import disk_errors, write_json
@@ -38,7 +39,7 @@ from spa.plugins.provenance import plugin_records
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, Prompt, RunEvent, Scored
 
-__all__ = ["default_run_name", "planned_stages", "run_recipe"]
+__all__ = ["default_run_name", "plan_stages", "planned_stages", "run_recipe"]
 
 Status = Literal["running", "done", "failed", "interrupted"]
 
@@ -122,6 +123,15 @@ def run_recipe(
             return _carry_out(run)
 
 
+def plan_stages(context: RunContext) -> None:
+    """Goes the way of a run through its stages with a planner; nothing is done and nothing written.
+
+    Raises:
+        SpaError: If a source, a component or a model cannot be read.
+    """
+    _PlannedRun(context).all()
+
+
 def _carry_out(run: _Run) -> RunResult:
     context, listen = run.context, run.context.listen
 
@@ -176,6 +186,7 @@ class _Run:
             RunError: If it holds a run of another recipe, or a manifest that cannot be read.
         """
         file = self.folder / "run.json"
+        resolved = self.context.recipe.resolved()
         if not file.is_file():
             return
         try:
@@ -185,10 +196,13 @@ class _Run:
                 f"{file} cannot be read: {error}. Choose another --name, or move the folder away; "
                 "what the stages made lies in the store and is found again."
             ) from error
-        if before["recipe"] != json.loads(json.dumps(self.context.recipe.resolved())):
+        different = list(changes(before["recipe"], json.loads(json.dumps(resolved))))
+        if different:
             raise RunError(
-                f"{self.folder} holds a run of another recipe ({before['recipe_file']}). "
-                "Choose another --name, or move the folder away."
+                f"{self.folder} holds a run of another recipe ({before['recipe_file']}):\n"
+                f"{told(different)}\n"
+                "Choose another --name, or move the folder away; what the stages made lies in the "
+                "store and is found again."
             )
         self.finished_before = before["status"] == "done"
 
@@ -286,6 +300,15 @@ class _Run:
         if status == "done" or not self.finished_before:
             write_json(self.folder / "run.json", manifest)
         return manifest
+
+
+class _PlannedRun(_Run):
+    """The same way through the stages, without a manifest."""
+
+    def note(self, status: Status) -> dict[str, Any]:
+        """Writes nothing."""
+        del status
+        return {}
 
 
 def _models(recipe: Recipe) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spa.engine.places import store_of
 from spa.errors import RunError, SpaError, UsageError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class StoredRun:
 
     @property
     def store(self) -> Path:
-        """The folder of stages, which all runs beside this one share."""
-        return self.folder.resolve().parent / "store"
+        """The folder of stages: that which the runs beside it share, or one of its own."""
+        return store_of(self.folder.resolve())
 
     @property
     def recipe(self) -> Mapping[str, Any]:

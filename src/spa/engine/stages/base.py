@@ -14,14 +14,15 @@ from spa.engine.answers import AnswerLog
 from spa.engine.asking import Finished, Job, Tally, drive
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
-from spa.engine.keys import stage_key
+from spa.engine.files import write_json
+from spa.engine.keys import KEY_FILE, key_record, stage_key
 from spa.engine.lock import writer_lock
 from spa.engine.store import RowWriter, StageFolder, StoredRows
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
 from spa.types import JsonValue, RequestFailure
 
-__all__ = ["Stage", "StageRows", "run_stage"]
+__all__ = ["SHORT_KEY", "Stage", "StageRows", "answers_name", "key_parts", "run_stage"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -80,17 +81,21 @@ class StageRows(Generic[R]):
         rows: All its rows, in the order of its jobs. They are read from disk each time.
         failures: Jobs that could not be done, by id.
         jobs: How many jobs it had.
+        planned: Whether nothing was carried out: the rows are then a few examples, made up where
+            the stage is not in the store, and the key is empty where it cannot be known yet.
     """
 
     key: str
     rows: Collection[R]
     failures: Mapping[str, RequestFailure]
     jobs: int = 0
+    planned: bool = False
 
     def column(self, name: str) -> Iterator[Any]:
         """One field of every row, in order."""
-        if isinstance(self.rows, StoredRows):
-            return self.rows.column(name)
+        stored: Callable[[str], Iterator[Any]] | None = getattr(self.rows, "column", None)
+        if stored is not None:
+            return stored(name)
         return (getattr(row, name) for row in self.rows)
 
 
@@ -100,8 +105,11 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     Raises:
         RunError: If every job failed, or rows cannot be written.
     """
+    if context.planner is not None:
+        return context.planner.stage(context, stage)
     started = time.monotonic()
-    key = _key(context, stage)
+    parts = key_parts(context, stage)
+    key = stage_key(stage.name, parts)
     folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
     cached = folder.is_committed
     if not cached:
@@ -110,6 +118,12 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
             cached = folder.is_committed
             if not cached:
                 with rare_collection():
+                    if not (folder.path / KEY_FILE).is_file():
+                        model = (
+                            None if stage.backend is None else context.models.told(stage.backend)
+                        )
+                        record = key_record(stage.name, key, parts, model)
+                        write_json(folder.path / KEY_FILE, record)
                     _run(context, stage, folder, key)
     info = folder.info()
     rows = StoredRows(folder, int(info["rows"]))
@@ -146,21 +160,19 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     return StageRows(key, rows, folder.failures(), int(info["jobs"]))
 
 
-def _key(context: RunContext, stage: Stage[T, R]) -> str:
+def key_parts(context: RunContext, stage: Stage[T, R]) -> dict[str, Any]:
+    """What the key of a stage is made of."""
     model = None if stage.backend is None else context.model_identity(stage.backend)
-    return stage_key(
-        stage.name,
-        {
-            "components": [context.identity(spec) for spec in stage.components],
-            "model": model,
-            "reads": list(stage.reads),
-            "settings": dict(stage.settings or {}),
-            "seed": context.recipe.seed,
-        },
-    )
+    return {
+        "components": [context.identity(spec) for spec in stage.components],
+        "model": model,
+        "reads": list(stage.reads),
+        "settings": dict(stage.settings or {}),
+        "seed": context.recipe.seed,
+    }
 
 
-def _answers_name(context: RunContext, stage: Stage[T, R]) -> str:
+def answers_name(context: RunContext, stage: Stage[T, R]) -> str:
     """Name of the folder of raw answers: without the component, so that a new parser finds them."""
     model = None if stage.backend is None else context.model_identity(stage.backend)
     key = stage_key("answers", {"model": model, "reads": stage.reads})
@@ -243,7 +255,7 @@ def _finished(
             before = dict(context.models.figures(spec))
         return opened
 
-    answers = context.store / _answers_name(context, stage)
+    answers = context.store / answers_name(context, stage)
     with writer_lock(answers, wait=True), closing(AnswerLog(answers / "part-00000.jsonl")) as log:
         yield from drive(
             jobs,

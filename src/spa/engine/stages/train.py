@@ -12,7 +12,7 @@ from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.files import disk_errors, write_json
 from spa.engine.joining import Beside
-from spa.engine.keys import key_config, stage_key
+from spa.engine.keys import KEY_FILE, key_config, key_record, stage_key
 from spa.engine.lock import writer_lock
 from spa.engine.policy import Policy
 from spa.engine.stages.base import SHORT_KEY, StageRows
@@ -22,7 +22,7 @@ from spa.types import Group, JsonValue, Objective, PreferencePair
 if TYPE_CHECKING:
     from spa.training.outcome import TrainProgress, TrainResult
 
-__all__ = ["train_stage"]
+__all__ = ["stored_result", "train_parts", "train_stage"]
 
 _MARKER = "stage.json"
 
@@ -40,28 +40,25 @@ def train_stage(
         KeyboardInterrupt: If the user asked to stop; a checkpoint is kept.
         RunError: If training failed.
     """
+    if context.planner is not None:
+        return context.planner.train(context, pairs, policy)
     started = time.monotonic()
     section = context.recipe.loss
-    key = stage_key(
-        "train",
-        {
-            "components": [context.identity(section)],
-            "model": context.model_identity(policy.backend),
-            "reads": [pairs.key],
-            "settings": key_config(context.recipe.train),
-            "seed": context.recipe.seed,
-        },
-    )
+    parts = train_parts(context, pairs, policy)
+    key = stage_key("train", parts)
     folder = context.store / f"train-{key[:SHORT_KEY]}"
-    result = _stored(folder)
+    result = stored_result(folder)
     cached = result is not None
     if result is None:
         # Another run may be training just this: then it is waited for, and its result is taken.
         with writer_lock(folder, wait=True):
-            result = _stored(folder)
+            result = stored_result(folder)
             cached = result is not None
             if result is None:
                 context.tell("stage_started", "train", total=len(pairs.rows))
+                if not (folder / KEY_FILE).is_file():
+                    told = context.models.told(policy.backend)
+                    write_json(folder / KEY_FILE, key_record("train", key, parts, told))
                 context.models.free()
                 with disk_errors(folder):
                     result = _train(context, groups, pairs, objectives, policy, folder)
@@ -93,6 +90,19 @@ def train_stage(
     return result
 
 
+def train_parts(
+    context: RunContext, pairs: StageRows[PreferencePair], policy: Policy
+) -> dict[str, Any]:
+    """What the key of the stage is made of."""
+    return {
+        "components": [context.identity(context.recipe.loss)],
+        "model": context.model_identity(policy.backend),
+        "reads": [pairs.key],
+        "settings": key_config(context.recipe.train),
+        "seed": context.recipe.seed,
+    }
+
+
 def _commit(folder: Path, key: str, result: TrainResult) -> None:
     write_json(
         folder / _MARKER,
@@ -111,7 +121,7 @@ def _commit(folder: Path, key: str, result: TrainResult) -> None:
     )
 
 
-def _stored(folder: Path) -> TrainResult | None:
+def stored_result(folder: Path) -> TrainResult | None:
     """What training made, None if it is not done."""
     if not (folder / _MARKER).is_file():
         return None
