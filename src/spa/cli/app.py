@@ -34,6 +34,9 @@ class CommandPlace:
 
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
+    CommandPlace(
+        "retry", "spa.cli.retry:retry", "Try the rows of a run again that failed, and no others."
+    ),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "judge-check",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from spa.engine.editions import Retry
+from spa.engine.failing import FailureLimit
 from spa.engine.interrupt import Interrupt
 from spa.engine.keys import key_config
 from spa.engine.models import ModelPool
@@ -47,6 +49,10 @@ class RunContext:
         listen: Told of everything that happens.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
+        editions: Key of a stage to the edition of it that this run reads, where that is not 0.
+        origins: Key of a stage to the one that it would have if nothing had been tried again.
+        retry: What is tried again; None in a run that goes on as ever.
+        limit: How many rows of a stage may fail; None: all but the last.
     """
 
     name: str
@@ -57,6 +63,10 @@ class RunContext:
     listen: Callable[[RunEvent], None]
     round: int = 1
     stages: list[StageRecord] = field(default_factory=list)
+    editions: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    retry: Retry | None = None
+    limit: FailureLimit | None = None
 
     @property
     def store(self) -> Path:

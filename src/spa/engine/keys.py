@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from spa.fields import Members, NotInKey
 
-__all__ = ["SeedsBelow", "canonical_json", "derive_seed", "key_config", "stage_key"]
+__all__ = ["SeedsBelow", "canonical_json", "derive_seed", "edition_key", "key_config", "stage_key"]
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
@@ -31,6 +31,14 @@ def canonical_json(value: object) -> str:
 def stage_key(stage: str, parts: Mapping[str, Any]) -> str:
     """The key of a stage, 64 hexadecimal digits."""
     text = canonical_json({"scheme": SCHEME, "stage": stage, "parts": parts})
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def edition_key(key: str, edition: int) -> str:
+    """The key of an edition of a stage, see `spa.engine.editions`; of edition 0 the stage's own."""
+    if not edition:
+        return key
+    text = canonical_json({"scheme": SCHEME, "edition": edition, "of": key})
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from spa.engine.ahead import check_ahead
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
+from spa.engine.editions import Retry
+from spa.engine.failing import FailureLimit
 from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import find_check
@@ -81,6 +83,8 @@ def run_recipe(
     name: str | None = None,
     listen: Callable[[RunEvent], None] = lambda _: None,
     interrupt: Interrupt | None = None,
+    limit: FailureLimit | None = None,
+    retry: Retry | None = None,
 ) -> RunResult:
     """Runs a recipe from its first stage that is not in the store yet.
 
@@ -90,9 +94,13 @@ def run_recipe(
         name: Name of the run; `default_run_name` if None.
         listen: Told of everything that happens.
         interrupt: Tells training when to stop.
+        limit: How many rows of a stage may fail; None: all but the last.
+        retry: Tries rows again that failed, in the folder of a run of this recipe. What came of it
+            is noted there.
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
+        TooManyFailures: If more rows failed in a stage than the limit allows.
         RecipeError: If a later stage could not be run on this model; nothing was done.
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
@@ -107,6 +115,8 @@ def run_recipe(
             models=models,
             interrupt=interrupt or Interrupt(),
             listen=listen,
+            limit=limit,
+            retry=retry,
         )
         run = _Run(context)
         run.claim()
@@ -176,6 +186,11 @@ class _Run:
                 "Choose another --name, or move the folder away."
             )
         self.finished_before = before["status"] == "done"
+        self.context.editions.update(before.get("editions", {}))
+        if self.context.retry is not None:
+            self.context.retry.recorded = {
+                (stage["round"], stage["name"]): stage["key"] for stage in before["stages"]
+            }
 
     def all(self) -> None:
         """Runs all stages."""
@@ -260,6 +275,7 @@ class _Run:
             "recipe_file": context.recipe.source,
             "recipe": context.recipe.resolved(),
             "stages": [asdict(stage) for stage in context.stages],
+            "editions": dict(context.editions),
             "funnels": self.funnels,
             "metrics": self.metrics,
             "outputs": self.outputs,
