@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from quick_model import QuickModel
 
-from spa.components.backends.hf import HFBackend
 from spa.engine.editions import Retry
 from spa.engine.failing import TooManyFailures, parse_limit
 from spa.engine.pipeline import run_recipe
@@ -19,38 +19,15 @@ from spa.engine.store import StageFolder
 from spa.engine.stored_run import StoredRun, open_run
 from spa.errors import RunError, UsageError
 from spa.recipe import Recipe, load_recipe
-from spa.types import RequestFailure, Response
+from spa.types import Response
 
 Load = Callable[..., Recipe]
 CHEAP = ("evaluate.0.resamples=100",)
 
 
-class Model:
-    """Makes the real backend fail on some requests, and notes what it is asked."""
-
-    def __init__(self) -> None:
-        self.fails: Callable[[str], str | None] = lambda _: None
-        self.asked: list[str] = []
-
-    def answer(self, original: Any, backend: HFBackend, requests: Sequence[Any]) -> Iterator[Any]:
-        good = []
-        for place, request in enumerate(requests):
-            text = request.messages[-1].content
-            reason = self.fails(text)
-            self.asked.append(text)
-            if reason is None:
-                good.append(place)
-            else:
-                yield place, RequestFailure(reason, f"it said no to {text[:20]!r}")
-        for place, result in original(backend, [requests[place] for place in good]):
-            yield good[place], result
-
-
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Model:
-    made, original = Model(), HFBackend.answer
-    monkeypatch.setattr(HFBackend, "answer", lambda *given: made.answer(original, *given))
-    return made
+def model(monkeypatch: pytest.MonkeyPatch) -> QuickModel:
+    return QuickModel(monkeypatch)
 
 
 def sampling_fails_for(*numbers: int, reason: str = "server_error") -> Callable[[str], str | None]:
@@ -89,10 +66,10 @@ def rows(tmp_path: Path, record: dict[str, Any], row_type: type[Any]) -> list[An
 
 
 @pytest.fixture
-def failed_run(recipe: Load, tmp_path: Path, model: Model) -> dict[str, Any]:
+def failed_run(recipe: Load, tmp_path: Path, model: QuickModel) -> dict[str, Any]:
     """A run in which the samples of two training prompts failed."""
     loaded = recipe(CHEAP)
-    trained = [n for n in range(10) if f"p{n}" not in heldout(loaded, tmp_path, model)][:2]
+    trained = [n for n in range(10) if f"p{n}" not in heldout(loaded)][:2]
     model.fails = sampling_fails_for(*trained)
     manifest = run(loaded, tmp_path)
     assert stage(manifest, "sample")["failed"] == 2
@@ -100,10 +77,9 @@ def failed_run(recipe: Load, tmp_path: Path, model: Model) -> dict[str, Any]:
     return manifest
 
 
-def heldout(loaded: Recipe, tmp_path: Path, model: Model) -> set[str]:
+def heldout(loaded: Recipe) -> set[str]:
     from spa.engine.stages.prompts import divide
 
-    del model, tmp_path
     source = loaded.prompts.registered.load_class()(loaded.prompts.config)
     split = loaded.prompts.split
     assert split is not None
@@ -112,7 +88,7 @@ def heldout(loaded: Recipe, tmp_path: Path, model: Model) -> set[str]:
 
 
 def test_only_failed_rows_are_asked_and_what_depends_on_them_is_made_anew(
-    failed_run: dict[str, Any], tmp_path: Path, model: Model
+    failed_run: dict[str, Any], tmp_path: Path, model: QuickModel
 ) -> None:
     before = content(tmp_path / "runs" / "store")
     model.fails = lambda _: None
@@ -147,7 +123,7 @@ def test_only_failed_rows_are_asked_and_what_depends_on_them_is_made_anew(
 
 
 def test_the_same_command_afterwards_reads_the_new_rows_and_another_run_the_old_ones(
-    failed_run: dict[str, Any], recipe: Load, tmp_path: Path, model: Model
+    failed_run: dict[str, Any], recipe: Load, tmp_path: Path, model: QuickModel
 ) -> None:
     model.fails = lambda _: None
     _, after = retry(tmp_path)
@@ -170,7 +146,7 @@ def test_the_same_command_afterwards_reads_the_new_rows_and_another_run_the_old_
 
 
 def test_rows_that_fail_again_leave_the_run_as_it_was_and_count_their_attempts(
-    failed_run: dict[str, Any], tmp_path: Path, model: Model
+    failed_run: dict[str, Any], tmp_path: Path, model: QuickModel
 ) -> None:
     for attempts in (2, 3):
         trying, after = retry(tmp_path)
@@ -193,7 +169,7 @@ def test_rows_that_fail_again_leave_the_run_as_it_was_and_count_their_attempts(
 
 
 def test_what_is_left_is_tried_again_from_the_newest_edition(
-    failed_run: dict[str, Any], tmp_path: Path, model: Model
+    failed_run: dict[str, Any], tmp_path: Path, model: QuickModel
 ) -> None:
     failed = sorted(
         StageFolder(
@@ -213,10 +189,10 @@ def test_what_is_left_is_tried_again_from_the_newest_edition(
 
 
 def test_lasting_reasons_are_left_alone_unless_they_are_named(
-    recipe: Load, tmp_path: Path, model: Model
+    recipe: Load, tmp_path: Path, model: QuickModel
 ) -> None:
     loaded = recipe(CHEAP)
-    one, two = [n for n in range(10) if f"p{n}" not in heldout(loaded, tmp_path, model)][:2]
+    one, two = [n for n in range(10) if f"p{n}" not in heldout(loaded)][:2]
 
     def fails(text: str) -> str | None:
         return sampling_fails_for(one, reason="too_long")(text) or sampling_fails_for(two)(text)
@@ -240,7 +216,7 @@ def test_lasting_reasons_are_left_alone_unless_they_are_named(
     assert stage(named, "sample")["failed"] == 0
 
 
-def test_failed_judgements_are_tried_again(recipe: Load, tmp_path: Path, model: Model) -> None:
+def test_failed_judgements_are_tried_again(recipe: Load, tmp_path: Path, model: QuickModel) -> None:
     calls = iter(range(10**6))
 
     def fails(text: str) -> str | None:
@@ -263,7 +239,7 @@ def test_failed_judgements_are_tried_again(recipe: Load, tmp_path: Path, model: 
 
 
 def test_a_retry_that_is_interrupted_loses_nothing(
-    failed_run: dict[str, Any], tmp_path: Path, model: Model
+    failed_run: dict[str, Any], tmp_path: Path, model: QuickModel
 ) -> None:
     def fails(text: str) -> str | None:
         if "Is it safe?" in text:
@@ -286,10 +262,10 @@ def test_a_retry_that_is_interrupted_loses_nothing(
 
 @pytest.mark.parametrize("limit", ["1", "10%"])
 def test_a_run_stops_at_the_first_stage_with_too_many_failures(
-    recipe: Load, tmp_path: Path, model: Model, limit: str
+    recipe: Load, tmp_path: Path, model: QuickModel, limit: str
 ) -> None:
     loaded = recipe(CHEAP)
-    trained = [n for n in range(10) if f"p{n}" not in heldout(loaded, tmp_path, model)]
+    trained = [n for n in range(10) if f"p{n}" not in heldout(loaded)]
     model.fails = sampling_fails_for(*trained[:2])
     with pytest.raises(
         TooManyFailures,
@@ -309,7 +285,7 @@ def test_a_run_stops_at_the_first_stage_with_too_many_failures(
 
 
 def test_a_stage_from_the_store_is_held_to_the_limit_too(
-    failed_run: dict[str, Any], recipe: Load, tmp_path: Path, model: Model
+    failed_run: dict[str, Any], recipe: Load, tmp_path: Path, model: QuickModel
 ) -> None:
     del failed_run
     with pytest.raises(TooManyFailures, match=r"2 of 7 rows failed, more than") as caught:
@@ -341,7 +317,7 @@ def test_a_recipe_comes_back_from_the_manifest(
     recipe: Load, tmp_path: Path, recipe_file: Path
 ) -> None:
     for loaded in (
-        recipe(["objectives.0.definition=\U0001f600 \u2028 \u00fc: # {}"]),
+        recipe(['objectives.0.definition="\U0001f600 \u2028 \u00fc: # {}"']),
         load_recipe(recipe_file, swaps=["loss=dpo", "refine=best-of-n"]),
         recipe(["judge.backend={use: hf, path: " + str(recipe().model.config.path) + "}"]),  # type: ignore[attr-defined]
     ):
