@@ -13,6 +13,7 @@ from spa.engine.interrupt import Interrupt
 from spa.engine.keys import key_config
 from spa.engine.models import ModelPool
 from spa.plugins.provenance import component_record
+from spa.plugins.source import source_hash
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, RunEvent
 
@@ -107,4 +108,8 @@ class RunContext:
     @staticmethod
     def record(spec: ComponentSpec) -> dict[str, Any]:
         """What the manifest says of a component: enough to find the very same one again."""
-        return {**component_record(spec.registered), "config": key_config(spec.config)}
+        return {
+            **component_record(spec.registered),
+            "source": source_hash(spec.registered),
+            "config": key_config(spec.config),
+        }

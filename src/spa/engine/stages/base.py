@@ -16,8 +16,10 @@ from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.editions import Earlier, RetriedStage, newest_edition
 from spa.engine.failing import TooManyFailures
+from spa.engine.files import disk_errors
 from spa.engine.keys import edition_key, stage_key
 from spa.engine.lock import writer_lock
+from spa.engine.sources import SOURCES, note_sources, warn_of_drift
 from spa.engine.store import RowWriter, StageFolder, StoredRows
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
@@ -190,6 +192,11 @@ def _folder(context: RunContext, stage: Stage[T, R], key: str) -> StageFolder[R]
     return StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
 
 
+def _specs(stage: Stage[T, R]) -> list[ComponentSpec]:
+    """The components that make its rows, the backend that answers them included."""
+    return [*stage.components, *(() if stage.backend is None else (stage.backend,))]
+
+
 def _note_origin(context: RunContext, stage: Stage[T, R], key: str) -> None:
     """Remembers which key the stage would have if no row had ever been tried again."""
     reads = [context.origins.get(each, each) for each in stage.reads]
@@ -207,6 +214,7 @@ def _carried_out(
 ) -> bool:
     """Carries a stage out unless it is committed, and says whether it was."""
     if folder.is_committed:
+        warn_of_drift(folder.path, stage.shown, folder.info().get("sources", {}), _specs(stage))
         return True
     # Another run may be at this stage: then it is waited for, and its rows are taken.
     with writer_lock(folder.path, wait=True):
@@ -260,6 +268,7 @@ def _run(
 ) -> None:
     """Runs the jobs that have no rows yet and commits, unless a retry got no row done."""
     started = time.monotonic()
+    sources = note_sources(folder.path, stage.shown, _specs(stage))
     writer = RowWriter(folder)
     tally = Tally()
     counted: dict[str, float] = {}
@@ -306,8 +315,11 @@ def _run(
             "backend": counted,
             **unscored.figures(),
             "seconds": time.monotonic() - started,
+            "sources": sources,
         }
         writer.commit(info)
+        with disk_errors(folder.path):
+            (folder.path / SOURCES).unlink(missing_ok=True)
     finally:
         writer.close()
 
