@@ -224,7 +224,7 @@ def test_failed_judgements_are_tried_again(recipe: Load, tmp_path: Path, model: 
 
     model.fails = fails
     before = run(recipe(CHEAP), tmp_path)
-    assert stage(before, "judge")["failed"] == 4
+    assert stage(before, "judge")["failed"] == 2  # two requests each
     model.fails = lambda _: None
     trying, after = retry(tmp_path)
     assert [each.stage for each in trying.stages] == ["judge"]
@@ -266,7 +266,7 @@ def test_a_run_stops_at_the_first_stage_with_too_many_failures(
 ) -> None:
     loaded = recipe(CHEAP)
     trained = [n for n in range(10) if f"p{n}" not in heldout(loaded)]
-    model.fails = sampling_fails_for(*trained[:2])
+    model.fails = sampling_fails_for(*trained[-2:])
     with pytest.raises(
         TooManyFailures,
         match=r"stage sample: \d of 7 rows failed so far, more than --max-failures .* allows: "
@@ -281,7 +281,8 @@ def test_a_run_stops_at_the_first_stage_with_too_many_failures(
     model.asked.clear()
     manifest = run(loaded, tmp_path, limit=parse_limit(limit))
     assert manifest["status"] == "done"
-    assert len([t for t in model.asked if t.startswith("Question number")]) < 3 * 7 + 3 * 2
+    # The two prompts that failed, and the held-out ones: what was done is not asked again.
+    assert len([t for t in model.asked if t.startswith("Question number")]) == 2 * 3 + 3 * 2
 
 
 def test_a_stage_from_the_store_is_held_to_the_limit_too(
@@ -323,7 +324,9 @@ def test_a_recipe_comes_back_from_the_manifest(
     ):
         values = json.loads(json.dumps(loaded.resolved()))
         stored = StoredRun(tmp_path, {"recipe": values, "recipe_file": loaded.source})
-        assert recipe_of(stored) == loaded
+        restored = recipe_of(stored)
+        assert restored.resolved() == loaded.resolved()
+        assert restored.source == loaded.source
 
 
 def test_a_recipe_that_is_read_in_another_way_now_is_refused(recipe: Load, tmp_path: Path) -> None:
