@@ -46,7 +46,7 @@ def keys_without_running(patch: pytest.MonkeyPatch, runs: Path) -> KeysOf:
     found: dict[str, str] = {}
 
     def note(context: RunContext, stage: Stage[Any, Any]) -> StageRows[Any]:
-        key = stage_key(stage.name, base.key_parts(context, stage, stage.reads))
+        key = stage_key(stage.name, base.key_parts(context, stage))
         found[stage.shown] = key
         return StageRows(key, [_PAIR] if stage.name == "pairs" else [], {})
 

@@ -25,7 +25,7 @@ from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
 from spa.types import JsonValue, RequestFailure
 
-__all__ = ["Stage", "StageRows", "run_stage"]
+__all__ = ["SHORT_KEY", "Stage", "StageRows", "answers_name", "key_parts", "run_stage"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -108,7 +108,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
         RunError: If every job failed, or rows cannot be written.
     """
     started = time.monotonic()
-    base = stage_key(stage.name, key_parts(context, stage, stage.reads))
+    base = stage_key(stage.name, key_parts(context, stage))
     edition = context.editions.get(base, 0)
     key = edition_key(base, edition)
     if context.retry is not None:
@@ -164,14 +164,20 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
 
 
 def key_parts(
-    context: RunContext, stage: Stage[T, R], reads: Sequence[str]
-) -> dict[str, JsonValue]:
-    """What the key of a stage is made of, when it reads stages of these keys."""
+    context: RunContext, stage: Stage[T, R], reads: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """What the key of a stage is made of.
+
+    Args:
+        context: The run.
+        stage: The stage.
+        reads: Keys of the stages that it reads, if not its own.
+    """
     model = None if stage.backend is None else context.model_identity(stage.backend)
     return {
         "components": [context.identity(spec) for spec in stage.components],
         "model": model,
-        "reads": list(reads),
+        "reads": list(stage.reads if reads is None else reads),
         "settings": dict(stage.settings or {}),
         "seed": context.recipe.seed,
     }
