@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from stage_keys import KeysOf, keys_without_running, write_model_files
+from stage_keys import keys_without_running, write_model_files
 
 from spa.engine.keys import key_config
 from spa.fields import Members, NotInKey
@@ -140,7 +140,7 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
     "adapter of the judge": (with_adapter("judge.backend"), JUDGE | EVALUATION),
     "revision of the judge's backend": (judge_backend_raised, JUDGE | EVALUATION),
     # The rubric.
-    "rubric": (settings("judge.template=Score {response} on {definition}."), JUDGE),
+    "rubric": (settings("judge.template=Of {prompt}, score {response} on {definition}."), JUDGE),
     "labels": (settings("judge.labels=[a, b, c]", "judge.values=[1, 2, 3]"), JUDGE),
     "revision of the judge": (raised("judge"), JUDGE),
     "definition": (settings("objectives.0.definition=Is it kind?"), JUDGE | EVALUATION),
@@ -192,23 +192,28 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
 }
 
 
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Recipe]:
-    write_model_files(tmp_path / "policy")
-    write_model_files(tmp_path / "judge", {"model.safetensors": "other weights"})
+def loading(folder: Path) -> Callable[..., Recipe]:
+    """Writes all that the recipe names, and gives what loads it."""
+    write_model_files(folder / "policy")
+    write_model_files(folder / "judge", {"model.safetensors": "other weights"})
     lines = (json.dumps({"id": f"p{i}", "prompt": f"Question {i}?"}) + "\n" for i in range(8))
-    (tmp_path / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
-    (tmp_path / "table.yaml").write_text(RECIPE, encoding="utf-8")
+    (folder / "prompts.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "table.yaml").write_text(RECIPE, encoding="utf-8")
     catalogue = build_catalogue("none")
     return lambda sets=(), swaps=(): load_recipe(
-        tmp_path / "table.yaml", sets=sets, swaps=swaps, catalogue=catalogue
+        folder / "table.yaml", sets=sets, swaps=swaps, catalogue=catalogue
     )
 
 
-@pytest.fixture
-def keys_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> KeysOf:
-    monkeypatch.setenv("SPA_CACHE", str(tmp_path / "cache"))
-    return keys_without_running(monkeypatch, tmp_path / "runs")
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The keys of the recipe as it is, in a folder of its own: no path is in a key."""
+    folder = tmp_path_factory.mktemp("before")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPA_CACHE", str(folder / "cache"))
+        found = keys_without_running(patch, folder / "runs")(loading(folder)())
+    assert set(found) == set(READS)
+    return found
 
 
 def below(changed: set[str]) -> set[str]:
@@ -221,12 +226,12 @@ def below(changed: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("setting", TABLE)
 def test_a_setting_changes_the_keys_that_depend_on_it(
-    setting: str, load: Callable[..., Recipe], keys_of: KeysOf, tmp_path: Path
+    setting: str, before: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = keys_of(load())
-    assert set(before) == set(READS)
+    monkeypatch.setenv("SPA_CACHE", str(tmp_path / "cache"))
+    keys_of = keys_without_running(monkeypatch, tmp_path / "runs")
     change, changed = TABLE[setting]
-    after = keys_of(change(tmp_path, load))
+    after = keys_of(change(tmp_path, loading(tmp_path)))
     assert set(after) == set(READS)
     assert {stage for stage in READS if after[stage] != before[stage]} == below(changed)
 
@@ -289,12 +294,8 @@ def _sources() -> set[str]:
 def test_every_other_field_of_a_config_is_in_the_key(name: str) -> None:
     config = CONFIGS[name]
     without = left_out(config)
-    some = config.model_construct(
-        **{
-            each: "given" if field.is_required() else field.get_default(call_default_factory=True)
-            for each, field in config.model_fields.items()
-        }
-    )
+    required = [each for each, field in config.model_fields.items() if field.is_required()]
+    some = config.model_construct(**dict.fromkeys(required, "given")) if required else config()
     plain = key_config(some)
     assert set(plain) == set(config.model_fields) - set(without)
     for each in config.model_fields:

@@ -282,7 +282,7 @@ def _failed(stages: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(
         f"{stage['failed']:,} in {stage['name']} ({counted(stage['failure_reasons'])})"
         for stage in stages
-        if stage["failed"] and stage["name"] != "train"
+        if stage.get("failed") and stage["name"] != "train"
     )
 
 

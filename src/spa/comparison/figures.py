@@ -130,7 +130,7 @@ def _notes(
         failed = [
             f"{stage['failed']:,} in {stage['name']} ({counted(stage['failure_reasons'])})"
             for stage in run.manifest.get("stages") or ()
-            if stage["failed"] and stage["name"] != "train"
+            if stage.get("failed") and stage["name"] != "train"
         ]
         if failed:
             notes.append(f"rows failed in run {run.name}: {'; '.join(failed)}")
