@@ -51,12 +51,15 @@ class Retry:
         recorded: Round and title to the key that the run's stage had.
         changed: Whether a stage has another edition already, so that what reads it is made anew.
         stages: What came of it so far.
+        visited: Keys of the stages that were looked at; one that a later round reads as well has
+            one edition in a run.
     """
 
     reasons: frozenset[str] | None = None
     recorded: Mapping[tuple[int, str], str] = field(default_factory=dict)
     changed: bool = False
     stages: list[RetriedStage] = field(default_factory=list)
+    visited: set[str] = field(default_factory=set)
 
     def wants(self, reason: str) -> bool:
         """Whether rows that failed for this reason are tried again."""

@@ -122,7 +122,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
             context.editions[base], context.retry.changed = edition, True
             key = edition_key(base, edition)
             folder = _folder(context, stage, key)
-    _note_origin(context, stage, key)
+    _note_origin(context, stage, base, key)
     info = folder.info()
     rows = StoredRows(folder, int(info["rows"]))
     figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
@@ -203,12 +203,11 @@ def _specs(stage: Stage[T, R]) -> list[ComponentSpec]:
     return [*stage.components, *(() if stage.backend is None else (stage.backend,))]
 
 
-def _note_origin(context: RunContext, stage: Stage[T, R], key: str) -> None:
+def _note_origin(context: RunContext, stage: Stage[T, R], base: str, key: str) -> None:
     """Remembers which key the stage would have if no row had ever been tried again."""
     reads = [context.origins.get(each, each) for each in stage.reads]
-    origin = stage_key(stage.name, key_parts(context, stage, reads))
-    if origin != key:
-        context.origins[key] = origin
+    if key != base or reads != list(stage.reads):
+        context.origins[key] = stage_key(stage.name, key_parts(context, stage, reads))
 
 
 def _carried_out(
@@ -241,8 +240,9 @@ def _tried_again(
         no row was done.
     """
     retry = context.retry
-    if retry is None:
+    if retry is None or base in retry.visited:
         return None
+    retry.visited.add(base)
 
     def of(number: int) -> StageFolder[R]:
         return _folder(context, stage, edition_key(base, number))
