@@ -349,3 +349,23 @@ def test_another_revision_is_not_taken_for_failed_rows(
     )
     with pytest.raises(RunError, match="would be made anew as a whole"):
         retry(tmp_path)
+
+
+def test_a_stage_of_several_rounds_gets_one_edition(
+    recipe: Load, tmp_path: Path, model: QuickModel
+) -> None:
+    path = recipe().model.config.path  # type: ignore[attr-defined]
+    loaded = recipe([*CHEAP, "iterations=3", f"generate.backend={{use: hf, path: {path}}}"])
+    failing = [n for n in range(10) if f"p{n}" not in heldout(loaded)][:2]
+    model.fails = sampling_fails_for(*failing)
+    before = run(loaded, tmp_path)
+    model.fails = sampling_fails_for(failing[0])
+    trying, after = retry(tmp_path)
+    samples = [each for each in after["stages"] if each["name"] == "sample"]
+    assert samples[1]["key"] == samples[2]["key"]  # read by the last two rounds
+    assert [each["details"]["edition"] for each in samples] == [1, 1, 1]
+    assert [each.stage for each in trying.stages] == ["sample", "sample"]
+    old = [each["key"] for each in before["stages"] if each["name"] == "sample"]
+    assert set(after["editions"]) == set(old)
+    again = run(loaded, tmp_path)
+    assert all(each["cached"] for each in again["stages"])
