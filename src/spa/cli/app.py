@@ -35,6 +35,9 @@ class CommandPlace:
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
     CommandPlace("plan", "spa.cli.plan:plan", "Say what a run would do and cost; load no model."),
+    CommandPlace(
+        "retry", "spa.cli.retry:retry", "Try the rows of a run again that failed, and no others."
+    ),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."

@@ -15,6 +15,8 @@ from spa.engine.ahead import check_ahead
 from spa.engine.changes import changes, told
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
+from spa.engine.editions import Retry
+from spa.engine.failing import FailureLimit
 from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import find_check
@@ -84,6 +86,8 @@ def run_recipe(
     training: bool = True,
     listen: Callable[[RunEvent], None] = lambda _: None,
     interrupt: Interrupt | None = None,
+    limit: FailureLimit | None = None,
+    retry: Retry | None = None,
 ) -> RunResult:
     """Runs a recipe from its first stage that is not in the store yet.
 
@@ -95,9 +99,13 @@ def run_recipe(
         training: False: stop before the first training; the run then makes no model.
         listen: Told of everything that happens.
         interrupt: Tells training when to stop.
+        limit: How many rows of a stage may fail; None: all but the last.
+        retry: Tries rows again that failed, in the folder of a run of this recipe. What came of it
+            is noted there.
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
+        TooManyFailures: If more rows failed in a stage than the limit allows.
         RecipeError: If a later stage could not be run on this model; nothing was done.
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
@@ -114,6 +122,8 @@ def run_recipe(
             models=models,
             interrupt=interrupt or Interrupt(),
             listen=listen,
+            limit=limit,
+            retry=retry,
         )
         run = _Run(context, training=training)
         run.claim()
@@ -205,6 +215,11 @@ class _Run:
                 "store and is found again."
             )
         self.finished_before = before["status"] == "done"
+        self.context.editions.update(before.get("editions", {}))
+        if self.context.retry is not None:
+            self.context.retry.recorded = {
+                (stage["round"], stage["name"]): stage["key"] for stage in before["stages"]
+            }
 
     def all(self) -> None:
         """Runs all stages."""
@@ -291,6 +306,7 @@ class _Run:
             "recipe_file": context.recipe.source,
             "recipe": context.recipe.resolved(),
             "stages": [asdict(stage) for stage in context.stages],
+            "editions": dict(context.editions),
             "funnels": self.funnels,
             "metrics": self.metrics,
             "outputs": self.outputs,
