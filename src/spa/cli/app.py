@@ -38,13 +38,20 @@ COMMANDS = (
         "ablate", "spa.cli.ablate:ablate", "Run every combination of settings, and compare them."
     ),
     CommandPlace("plan", "spa.cli.plan:plan", "Say what a run would do and cost; load no model."),
+    CommandPlace(
+        "retry", "spa.cli.retry:retry", "Try the rows of a run again that failed, and no others."
+    ),
     CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
+    CommandPlace(
+        "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."
+    ),
     CommandPlace(
         "judge-check",
         "spa.cli.judge_check:judge_check",
         "Find out whether a recipe's judge carries signal.",
     ),
     CommandPlace("schema", "spa.cli.schema:schema", "Write the JSON Schema of recipes."),
+    CommandPlace("show", "spa.cli.show:show", "Read the examples of a run."),
     CommandPlace(
         "export",
         "spa.cli.export:export",

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from spa.engine.editions import Retry
+from spa.engine.failing import FailureLimit
 from spa.engine.interrupt import Interrupt
 from spa.engine.keys import key_config
 from spa.engine.models import ModelPool
 from spa.engine.places import store_of
 from spa.plugins.provenance import component_record
+from spa.plugins.source import source_hash
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, RunEvent
 
@@ -49,10 +52,16 @@ class RunContext:
         models: Loads models, one at a time.
         interrupt: Whether the user asked to stop.
         listen: Told of everything that happens.
+        first: Use only so many training prompts and as many held-out ones, the first of each
+            after they were divided; None: all.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
         planner: Says of every stage what it would come to, in place of carrying it out; None in a
             run.
+        editions: Key of a stage to the edition of it that this run reads, where that is not 0.
+        origins: Key of a stage to the one that it would have if nothing had been tried again.
+        retry: What is tried again; None in a run that goes on as ever.
+        limit: How many rows of a stage may fail; None: all but the last.
     """
 
     name: str
@@ -61,9 +70,14 @@ class RunContext:
     models: ModelPool
     interrupt: Interrupt
     listen: Callable[[RunEvent], None]
+    first: int | None = None
     round: int = 1
     stages: list[StageRecord] = field(default_factory=list)
     planner: Planner | None = None
+    editions: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    retry: Retry | None = None
+    limit: FailureLimit | None = None
 
     @property
     def store(self) -> Path:
@@ -104,4 +118,8 @@ class RunContext:
     @staticmethod
     def record(spec: ComponentSpec) -> dict[str, Any]:
         """What the manifest says of a component: enough to find the very same one again."""
-        return {**component_record(spec.registered), "config": key_config(spec.config)}
+        return {
+            **component_record(spec.registered),
+            "source": source_hash(spec.registered),
+            "config": key_config(spec.config),
+        }

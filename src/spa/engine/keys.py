@@ -22,6 +22,7 @@ __all__ = [
     "SeedsBelow",
     "canonical_json",
     "derive_seed",
+    "edition_key",
     "key_config",
     "key_record",
     "stage_key",
@@ -65,6 +66,14 @@ def key_record(
         "parts": dict(parts),
         "fingerprint_parts": None if model is None else dict(model),
     }
+
+
+def edition_key(key: str, edition: int) -> str:
+    """The key of an edition of a stage, see `spa.engine.editions`; of edition 0 the stage's own."""
+    if not edition:
+        return key
+    text = canonical_json({"scheme": SCHEME, "edition": edition, "of": key})
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def key_config(config: BaseModel) -> dict[str, Any]:

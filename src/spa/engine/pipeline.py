@@ -15,6 +15,8 @@ from spa.engine.ahead import check_ahead
 from spa.engine.changes import changes, told
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
+from spa.engine.editions import Retry
+from spa.engine.failing import FailureLimit
 from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import find_check
@@ -23,7 +25,7 @@ from spa.engine.lock import writer_lock
 from spa.engine.manifest import git_state, hardware, read_manifest, versions
 from spa.engine.models import ModelPool
 from spa.engine.outcome import NothingToTrainOn, RunResult
-from spa.engine.policy import Policy
+from spa.engine.policy import Policy, untrainable
 from spa.engine.rounds import make_pairs
 from spa.engine.stages.base import StageRows
 from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
@@ -31,7 +33,7 @@ from spa.engine.stages.judge import judge_stage, scored
 from spa.engine.stages.prompts import count_split, prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
-from spa.errors import RunError
+from spa.errors import RecipeError, RunError
 from spa.models.identity import model_type, parameter_count
 from spa.models.spec import ModelSpec
 from spa.plugins.catalogue import load_catalogue
@@ -80,8 +82,12 @@ def run_recipe(
     *,
     runs: Path,
     name: str | None = None,
+    first: int | None = None,
+    training: bool = True,
     listen: Callable[[RunEvent], None] = lambda _: None,
     interrupt: Interrupt | None = None,
+    limit: FailureLimit | None = None,
+    retry: Retry | None = None,
 ) -> RunResult:
     """Runs a recipe from its first stage that is not in the store yet.
 
@@ -89,27 +95,37 @@ def run_recipe(
         recipe: What to run.
         runs: Folder for runs and for the store that they share.
         name: Name of the run; `default_run_name` if None.
+        first: Use only so many training prompts and as many held-out ones, for a trial.
+        training: False: stop before the first training; the run then makes no model.
         listen: Told of everything that happens.
         interrupt: Tells training when to stop.
+        limit: How many rows of a stage may fail; None: all but the last.
+        retry: Tries rows again that failed, in the folder of a run of this recipe. What came of it
+            is noted there.
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
+        TooManyFailures: If more rows failed in a stage than the limit allows.
         RecipeError: If a later stage could not be run on this model; nothing was done.
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
     """
     check_components(recipe)
-    Policy("base", recipe.model).spec()
+    if (problem := untrainable(recipe)) is not None:
+        raise RecipeError([problem])
     with closing(ModelPool()) as models:
         context = RunContext(
             name=name or default_run_name(recipe),
             recipe=recipe,
+            first=first,
             runs=runs,
             models=models,
             interrupt=interrupt or Interrupt(),
             listen=listen,
+            limit=limit,
+            retry=retry,
         )
-        run = _Run(context)
+        run = _Run(context, training=training)
         run.claim()
         if not run.finished_before:  # what was carried out once needs no libraries to be loaded
             check_ahead(recipe, models)
@@ -128,6 +144,14 @@ def plan_stages(context: RunContext) -> None:
 
 def _carry_out(run: _Run) -> RunResult:
     context, listen = run.context, run.context.listen
+
+    def noting(event: RunEvent) -> None:
+        """A run that is under way, or was killed, can be read up to its last finished stage."""
+        if event.kind == "stage_started":
+            run.note("running")
+        listen(event)
+
+    context.listen = noting
     listen(RunEvent("run_started", context.name))
     try:
         run.note("running")
@@ -152,8 +176,9 @@ def _carry_out(run: _Run) -> RunResult:
 class _Run:
     """A run under way, and its manifest."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, training: bool = True) -> None:
         self.context = context
+        self.training = training
         self.folder = context.runs / context.name
         self.started = time.time()
         self.funnels: list[list[dict[str, Any]]] = []
@@ -190,6 +215,11 @@ class _Run:
                 "store and is found again."
             )
         self.finished_before = before["status"] == "done"
+        self.context.editions.update(before.get("editions", {}))
+        if self.context.retry is not None:
+            self.context.retry.recorded = {
+                (stage["round"], stage["name"]): stage["key"] for stage in before["stages"]
+            }
 
     def all(self) -> None:
         """Runs all stages."""
@@ -207,6 +237,8 @@ class _Run:
             self.note("running")
             if number == 1 and judged_at_all:
                 answers["base"] = _answers(context, prompts, base, base)
+            if not self.training:
+                return
             result = train_stage(context, data.groups, data.pairs, data.objectives, policy)
             trained = policy.trained(f"round-{number}", result.path, result.kind)
             policies.append(trained)
@@ -274,6 +306,7 @@ class _Run:
             "recipe_file": context.recipe.source,
             "recipe": context.recipe.resolved(),
             "stages": [asdict(stage) for stage in context.stages],
+            "editions": dict(context.editions),
             "funnels": self.funnels,
             "metrics": self.metrics,
             "outputs": self.outputs,

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from spa.engine.changes import Change
 from spa.engine.context import RunContext
-from spa.engine.keys import SCHEME, stage_key
+from spa.engine.keys import SCHEME, edition_key, stage_key
 from spa.engine.planning.difference import key_changes
 from spa.engine.planning.estimate import Estimate, estimated, training
 from spa.engine.planning.examples import ExampleRows, FirstRows, Unread, prompt_examples
@@ -25,7 +25,14 @@ from spa.engine.planning.trial import StoredAnswers, Trial, try_out
 from spa.engine.planning.values import StagePlan
 from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow, VerdictRow
-from spa.engine.stages.base import SHORT_KEY, Stage, StageRows, answers_name, key_parts
+from spa.engine.stages.base import (
+    SHORT_KEY,
+    Stage,
+    StageRows,
+    answers_name,
+    key_parts,
+    note_origin,
+)
 from spa.engine.stages.train import stored_result, train_parts
 from spa.engine.store import StageFolder
 from spa.errors import RunError
@@ -73,7 +80,11 @@ class Planner:
                 parts = key_parts(context, stage)
             except NotTrained as untrained:
                 waits = untrained.stage
-        key = "" if parts is None else stage_key(stage.name, parts)
+        key = ""
+        if parts is not None:
+            base = stage_key(stage.name, parts)
+            key = edition_key(base, context.editions.get(base, 0))
+            note_origin(context, stage, base, key)
         self._titles[key] = title
         folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
         if key and folder.is_committed:

@@ -14,15 +14,26 @@ from spa.engine.answers import AnswerLog
 from spa.engine.asking import Finished, Job, Tally, drive
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
-from spa.engine.files import write_json
-from spa.engine.keys import KEY_FILE, key_record, stage_key
+from spa.engine.editions import Earlier, RetriedStage, newest_edition
+from spa.engine.failing import TooManyFailures
+from spa.engine.files import disk_errors, write_json
+from spa.engine.keys import KEY_FILE, edition_key, key_record, stage_key
 from spa.engine.lock import writer_lock
+from spa.engine.sources import SOURCES, note_sources, warn_of_drift
 from spa.engine.store import RowWriter, StageFolder, StoredRows
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
 from spa.types import JsonValue, RequestFailure
 
-__all__ = ["SHORT_KEY", "Stage", "StageRows", "answers_name", "key_parts", "run_stage"]
+__all__ = [
+    "SHORT_KEY",
+    "Stage",
+    "StageRows",
+    "answers_name",
+    "key_parts",
+    "note_origin",
+    "run_stage",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,29 +113,30 @@ class StageRows(Generic[R]):
 def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     """Runs a stage, goes on with one that was interrupted, or takes it from the store.
 
+    Where a run tries failed rows again, a stage from the store gets another edition.
+
     Raises:
+        TooManyFailures: If more rows failed than the run takes.
         RunError: If every job failed, or rows cannot be written.
     """
     if context.planner is not None:
         return context.planner.stage(context, stage)
     started = time.monotonic()
-    parts = key_parts(context, stage)
-    key = stage_key(stage.name, parts)
-    folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
-    cached = folder.is_committed
-    if not cached:
-        # Another run may be at this stage: then it is waited for, and its rows are taken.
-        with writer_lock(folder.path, wait=True):
-            cached = folder.is_committed
-            if not cached:
-                with rare_collection():
-                    if not (folder.path / KEY_FILE).is_file():
-                        model = (
-                            None if stage.backend is None else context.models.told(stage.backend)
-                        )
-                        record = key_record(stage.name, key, parts, model)
-                        write_json(folder.path / KEY_FILE, record)
-                    _run(context, stage, folder, key)
+    base = stage_key(stage.name, key_parts(context, stage))
+    edition = context.editions.get(base, 0)
+    key = edition_key(base, edition)
+    if context.retry is not None:
+        context.retry.refuse_another(context.round, stage.shown, key)
+    folder = _folder(context, stage, key)
+    cached = _carried_out(context, stage, folder, key, None)
+    if cached and context.retry is not None and folder.info()["failed"]:
+        newer = _tried_again(context, stage, base, edition)
+        if newer is not None:
+            edition, cached = newer
+            context.editions[base], context.retry.changed = edition, True
+            key = edition_key(base, edition)
+            folder = _folder(context, stage, key)
+    note_origin(context, stage, base, key)
     info = folder.info()
     rows = StoredRows(folder, int(info["rows"]))
     figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
@@ -154,48 +166,171 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
                 **({"backend": info["backend"]} if info.get("backend") else {}),
                 **stage.details,
                 **figures,
+                **({"edition": edition} if edition else {}),
             },
         )
     )
-    return StageRows(key, rows, folder.failures(), int(info["jobs"]))
+    failures = folder.failures()
+    limit, jobs = context.limit, int(info["jobs"])
+    if limit is not None and limit.passed(len(failures), jobs):
+        raise TooManyFailures(stage.shown, limit, failures, jobs, committed=True)
+    return StageRows(key, rows, failures, jobs)
 
 
-def key_parts(context: RunContext, stage: Stage[T, R]) -> dict[str, Any]:
-    """What the key of a stage is made of."""
+def key_parts(
+    context: RunContext, stage: Stage[T, R], reads: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """What the key of a stage is made of.
+
+    Args:
+        context: The run.
+        stage: The stage.
+        reads: Keys of the stages that it reads, if not its own.
+    """
     model = None if stage.backend is None else context.model_identity(stage.backend)
     return {
         "components": [context.identity(spec) for spec in stage.components],
         "model": model,
-        "reads": list(stage.reads),
+        "reads": list(stage.reads if reads is None else reads),
         "settings": dict(stage.settings or {}),
         "seed": context.recipe.seed,
     }
 
 
 def answers_name(context: RunContext, stage: Stage[T, R]) -> str:
-    """Name of the folder of raw answers: without the component, so that a new parser finds them."""
+    """Name of the folder of raw answers: without the component, so that a new parser finds them.
+
+    All editions of what a stage reads have one such folder: most of what is asked is the same.
+    """
     model = None if stage.backend is None else context.model_identity(stage.backend)
-    key = stage_key("answers", {"model": model, "reads": stage.reads})
+    reads = [context.origins.get(key, key) for key in stage.reads]
+    key = stage_key("answers", {"model": model, "reads": reads})
     return f"answers-{stage.name}-{key[:SHORT_KEY]}"
 
 
-def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: str) -> None:
+def _folder(context: RunContext, stage: Stage[T, R], key: str) -> StageFolder[R]:
+    return StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
+
+
+def _specs(stage: Stage[T, R]) -> list[ComponentSpec]:
+    """The components that make its rows, the backend that answers them included."""
+    return [*stage.components, *(() if stage.backend is None else (stage.backend,))]
+
+
+def note_origin(context: RunContext, stage: Stage[T, R], base: str, key: str) -> None:
+    """Remembers which key the stage would have if no row had ever been tried again."""
+    reads = [context.origins.get(each, each) for each in stage.reads]
+    if key != base or reads != list(stage.reads):
+        context.origins[key] = stage_key(stage.name, key_parts(context, stage, reads))
+
+
+def _carried_out(
+    context: RunContext,
+    stage: Stage[T, R],
+    folder: StageFolder[R],
+    key: str,
+    earlier: Earlier[R] | None,
+) -> bool:
+    """Carries a stage out unless it is committed, and says whether it was."""
+    if folder.is_committed:
+        warn_of_drift(folder.path, stage.shown, folder.info().get("sources", {}), _specs(stage))
+        return True
+    # Another run may be at this stage: then it is waited for, and its rows are taken.
+    with writer_lock(folder.path, wait=True):
+        if folder.is_committed:
+            return True
+        with rare_collection():
+            _note_key(context, stage, folder, key)
+            _run(context, stage, folder, key, earlier)
+    return False
+
+
+def _note_key(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: str) -> None:
+    """Says beside the rows what their key is made of, unless an earlier process did."""
+    if not (folder.path / KEY_FILE).is_file():
+        model = None if stage.backend is None else context.models.told(stage.backend)
+        record = key_record(stage.name, key, key_parts(context, stage), model)
+        write_json(folder.path / KEY_FILE, record)
+
+
+def _tried_again(
+    context: RunContext, stage: Stage[T, R], base: str, edition: int
+) -> tuple[int, bool] | None:
+    """Tries the failed rows of an edition again.
+
+    Returns:
+        The edition that came of it, and whether another run had made it; None if there is none, as
+        no row was done.
+    """
+    retry = context.retry
+    if retry is None or base in retry.visited:
+        return None
+    retry.visited.add(base)
+
+    def of(number: int) -> StageFolder[R]:
+        return _folder(context, stage, edition_key(base, number))
+
+    earlier = Earlier(of(edition), retry.wants)
+    if not earlier.again:
+        return None
+    newer = newest_edition(edition, lambda number: of(number).is_committed)
+    stored = newer > edition
+    if not stored:
+        newer = edition + 1
+        stored = _carried_out(context, stage, of(newer), edition_key(base, newer), earlier)
+    tried = len(earlier.failed if stored else earlier.again)
+    if not of(newer).is_committed:
+        retry.stages.append(RetriedStage(stage.shown, tried, 0, len(earlier.failed), stored))
+        return None
+    failed = int(of(newer).info()["failed"])
+    done = len(earlier.failed) - failed
+    retry.stages.append(RetriedStage(stage.shown, tried, done, failed, stored))
+    return newer, stored
+
+
+def _run(
+    context: RunContext,
+    stage: Stage[T, R],
+    folder: StageFolder[R],
+    key: str,
+    earlier: Earlier[R] | None,
+) -> None:
+    """Runs the jobs that have no rows yet and commits, unless a retry got no row done."""
     started = time.monotonic()
+    sources = note_sources(folder.path, stage.shown, _specs(stage))
     writer = RowWriter(folder)
     tally = Tally()
     counted: dict[str, float] = {}
     unscored = _Unscored(stage)
     left = _Left(stage, writer)
+    limit = context.limit
     try:
-        done = writer.done
-        context.tell("stage_started", stage.shown, done=done, total=stage.total)
         if stage.unscored is not None:
             unscored.add(writer.kept())
+        if earlier is not None:
+            ids = ((place, job.id) for place, job in enumerate(stage.jobs()))
+            for row in earlier.carry_over(ids, writer):
+                unscored.add((row,))
+        done = writer.done + len(writer.failures)
+        context.tell(
+            "stage_started",
+            stage.shown,
+            done=done,
+            total=stage.total,
+            failed=len(writer.failures),
+        )
         progress = _Progress(context, stage.shown, tally, unscored)
         for finished in _finished(context, stage, left, tally, counted):
             unscored.add(_write(writer, stage, finished))
             done += 1
-            progress(done, stage.total, len(writer.failures))
+            failed = len(writer.failures)
+            progress(done, stage.total, failed)
+            if limit is not None and failed and limit.passed(failed, stage.total):
+                raise TooManyFailures(
+                    stage.shown, limit, writer.failures, stage.total, committed=False
+                )
+        if earlier is not None and len(writer.failures) == len(earlier.failed):
+            return
         if left.seen and len(writer.failures) == left.seen:
             raise RunError(_all_failed(stage.shown, writer.failures))
         info = {
@@ -209,14 +344,17 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
             "backend": counted,
             **unscored.figures(),
             "seconds": time.monotonic() - started,
+            "sources": sources,
         }
         writer.commit(info)
+        with disk_errors(folder.path):
+            (folder.path / SOURCES).unlink(missing_ok=True)
     finally:
         writer.close()
 
 
 class _Left(Generic[T]):
-    """The jobs whose rows are not on disk yet, each with its place; counts all of them."""
+    """The jobs that have neither rows nor a failure yet, each with its place; counts all."""
 
     def __init__(self, stage: Stage[T, Any], writer: RowWriter[Any]) -> None:
         self._stage = stage
@@ -226,7 +364,7 @@ class _Left(Generic[T]):
     def __iter__(self) -> Iterator[Job[T]]:
         for place, job in enumerate(self._stage.jobs()):
             self.seen += 1
-            if not self._writer.has(place, job.id):
+            if not self._writer.has(place, job.id) and job.id not in self._writer.failures:
                 yield Job(job.id, job.start, place, job.prompt_id)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from spa.engine.joining import Beside
 from spa.engine.keys import KEY_FILE, key_config, key_record, stage_key
 from spa.engine.lock import writer_lock
 from spa.engine.policy import Policy
+from spa.engine.sources import SOURCES, note_sources, warn_of_drift
 from spa.engine.stages.base import SHORT_KEY, StageRows
 from spa.recipe import ComponentSpec
 from spa.types import Group, JsonValue, Objective, PreferencePair
@@ -49,7 +51,10 @@ def train_stage(
     folder = context.store / f"train-{key[:SHORT_KEY]}"
     result = stored_result(folder)
     cached = result is not None
-    if result is None:
+    if result is not None:
+        made = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        warn_of_drift(folder, "train", made.get("sources", {}), (section,))
+    else:
         # Another run may be training just this: then it is waited for, and its result is taken.
         with writer_lock(folder, wait=True):
             result = stored_result(folder)
@@ -60,9 +65,10 @@ def train_stage(
                     told = context.models.told(policy.backend)
                     write_json(folder / KEY_FILE, key_record("train", key, parts, told))
                 context.models.free()
+                sources = note_sources(folder, "train", (section,))
                 with disk_errors(folder):
                     result = _train(context, groups, pairs, objectives, policy, folder)
-                _commit(folder, key, result)
+                _commit(folder, key, result, sources)
     seconds = time.monotonic() - started
     total = len(pairs.rows)
     context.tell(
@@ -103,7 +109,7 @@ def train_parts(
     }
 
 
-def _commit(folder: Path, key: str, result: TrainResult) -> None:
+def _commit(folder: Path, key: str, result: TrainResult, sources: Mapping[str, Any]) -> None:
     write_json(
         folder / _MARKER,
         {
@@ -116,9 +122,12 @@ def _commit(folder: Path, key: str, result: TrainResult) -> None:
             "dropped": dict(result.dropped),
             "warnings": list(result.warnings),
             "seconds": result.seconds,
+            "sources": dict(sources),
             "committed_at": time.time(),
         },
     )
+    with disk_errors(folder):
+        (folder / SOURCES).unlink(missing_ok=True)
 
 
 def stored_result(folder: Path) -> TrainResult | None:
