@@ -49,7 +49,7 @@ class Work:
         file.write_text(RECIPE, encoding="utf-8")
         self.runs = folder / "runs"
         grid = make_grid(file, read_axes([], ["train.epochs=1,2,3"]))
-        self.record = record_of(grid, "all", str(file), "spa ablate")
+        self.record = record_of(grid, "all", str(file), "spa ablate", ["--max-failures", "5%"])
         self.planned = {
             cell.run: PlannedCell(cell.recipe, plan(cell.run, "s", f"t{number}"))
             for number, cell in enumerate(grid.cells)
@@ -120,7 +120,7 @@ def test_all_runs_and_what_is_told_of_them(work: Work) -> None:
     assert stored.status == "done"
     log = (work.runs / work.started[1] / LOG).read_text(encoding="utf-8")
     assert log.startswith("$ spa run ")
-    assert "--set train.epochs=2" in log
+    assert "--set train.epochs=2 --max-failures 5% --runs-dir " in log
 
 
 def test_the_same_again_runs_what_is_not_stored(work: Work) -> None:

@@ -108,7 +108,7 @@ def cell_command(record: AblationRecord, cell: CellRecord, runs: Path) -> list[s
         words += ["--swap", swap]
     for value in cell.sets:
         words += ["--set", value]
-    return [*words, "--runs-dir", str(runs), "--name", cell.run]
+    return [*words, *record.options, "--runs-dir", str(runs), "--name", cell.run]
 
 
 class _Stopping:

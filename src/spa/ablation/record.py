@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +72,7 @@ class AblationRecord:
         cells: Its runs, the baseline first.
         status: ``running``, ``done``, ``failed`` if a run did, or ``interrupted``.
         seconds: How long the last start took so far.
+        options: Further options of `spa run` for all runs.
     """
 
     name: str
@@ -82,13 +83,16 @@ class AblationRecord:
     cells: list[CellRecord]
     status: str = "running"
     seconds: float = 0.0
+    options: list[str] = field(default_factory=list)
 
     def with_status(self, *statuses: CellStatus) -> list[CellRecord]:
         """The cells that are in one of these states."""
         return [cell for cell in self.cells if cell.status in statuses]
 
 
-def record_of(grid: Grid, name: str, recipe_file: str, command: str) -> AblationRecord:
+def record_of(
+    grid: Grid, name: str, recipe_file: str, command: str, options: Sequence[str] = ()
+) -> AblationRecord:
     """The record of an ablation of which nothing has run."""
     return AblationRecord(
         name=name,
@@ -97,6 +101,7 @@ def record_of(grid: Grid, name: str, recipe_file: str, command: str) -> Ablation
         axes=[{**asdict(axis), "values": list(axis.values)} for axis in grid.axes],
         notes=list(grid.notes),
         cells=[_cell(cell) for cell in grid.cells],
+        options=list(options),
     )
 
 

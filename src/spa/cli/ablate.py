@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spa.cli.options import RunsDir
+from spa.cli.options import MaxFailures, RunsDir
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,6 +57,7 @@ def ablate(
         str | None,
         typer.Option("--name", help="Name of the ablation. Default: made from the recipe."),
     ] = None,
+    max_failures: MaxFailures = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show the runs and what they share; run nothing."),
@@ -77,6 +78,7 @@ def ablate(
     from spa.ablation.sharing import shared_stages
     from spa.cli.again import command_line
     from spa.cli.run import check_name, place_options, quiet_libraries
+    from spa.engine.failing import parse_limit
     from spa.engine.planning import plan_run
     from spa.errors import UsageError
     from spa.training.roles import is_launched
@@ -87,10 +89,14 @@ def ablate(
             "train.processes or train.accelerate."
         )
     check_name(name)
+    limit = [] if max_failures is None else ["--max-failures", max_failures]
+    if max_failures is not None:
+        parse_limit(max_failures)
     grid = make_grid(recipe, read_axes(swaps or (), sets or ()), seeds)
-    options = [*(["--seeds", str(seeds)] if seeds > 1 else []), *place_options(runs_dir, name)]
+    seeding = ["--seeds", str(seeds)] if seeds > 1 else []
+    options = [*seeding, *place_options(runs_dir, name), *limit]
     again = command_line(context, "ablate", [recipe], sets or (), swaps or (), options)
-    record = record_of(grid, name or grid.name, str(recipe), again)
+    record = record_of(grid, name or grid.name, str(recipe), again, limit)
     _check_folder(runs_dir / record.name)
     quiet_libraries()
     planned = {
