@@ -49,6 +49,7 @@ COMMANDS = (
     CommandPlace(
         "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
     ),
+    CommandPlace("store", "spa.cli.store:app", "Keep house with what runs made and share."),
     CommandPlace(
         "components", "spa.cli.components:components", "List components, or describe one of them."
     ),
