@@ -48,13 +48,13 @@ def run(
     from spa.recipe import load_recipe
     from spa.training.roles import is_follower
 
+    _check_name(name)
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
     place = _place(runs_dir, name)
     again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
     if dry_run:
         _show_plan(loaded, again, as_json=as_json)
         return
-    _check_name(name)
     if is_follower():
         from spa.training.launched import follow
 
@@ -165,7 +165,9 @@ def _show_plan(loaded: Recipe, again: str, *, as_json: bool) -> None:
 
 
 def _check_name(name: str | None) -> None:
-    if name is not None and (name in ("", ".", "..", "store") or Path(name).name != name):
+    if name is None:
+        return
+    if name in ("", ".", "..", "store") or Path(name).name != name or not name.isprintable():
         raise typer.BadParameter(
             f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
             param_hint="--name",

@@ -16,6 +16,7 @@ from spa.storage.verifying import verify_folder
 __all__ = ["check_content"]
 
 _MODELS = ("adapter", "model")
+_PLACE = ("", "", "")
 
 
 def check_content(archive: Path, index: Index, place: Path) -> None:
@@ -58,12 +59,9 @@ def _manifest(archive: Path, index: Index, file: Path) -> None:
             raise RunError(f"{archive} lacks store/{name}, which its run.json names.")
     for path in paths:
         inside = PurePosixPath(os.path.normpath(f"run/{path}")).parts
-        if len(inside) != 3 or inside[0] != "store" or inside[1] not in index.folders:
-            raise RunError(
-                f"{archive}: run.json says that its model is at {path!r}, outside of it."
-            )
-        if inside[2] not in _MODELS:
-            raise RunError(f"{archive}: run.json says that its model is at {path!r}.")
+        top, folder, last = inside if len(inside) == len(_PLACE) else _PLACE
+        if top != "store" or folder not in index.folders or last not in _MODELS:
+            raise RunError(f"{archive}: run.json names a model outside of the archive, {path!r}.")
 
 
 def _training(archive: Path, folder: Path) -> None:
