@@ -111,7 +111,7 @@ def test_a_server_that_repeats_the_key_gives_nothing_away(
             self.end_headers()
             self.wfile.write(body.encode())
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
