@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spa.storage.inventory import Inventory, StoredFolder
     from spa.storage.pruning import PrunePlan
     from spa.storage.verifying import Check
+    from spa.types import JsonValue
 
 __all__ = ["app"]
 
@@ -178,8 +179,9 @@ def prune(
     for name, reason in done.kept:
         err().print(f"{name} stays: {reason}", style="yellow", soft_wrap=True)
     if as_json:
-        record = {"removed": list(done.folders), "freed": done.bytes}
-        print_json({**_plan_record(plan), "record": "pruned", **record})
+        record = _plan_record(plan)
+        record |= {"record": "pruned", "removed": list(done.folders), "freed": done.bytes}
+        print_json(record)
         return
     console.print(f"{len(done.folders)} folders removed, {size_text(done.bytes)} freed.")
     err().print(f"Next: {_command('list', runs_dir)}", soft_wrap=True)
@@ -337,7 +339,7 @@ def _print_plan(plan: PrunePlan) -> None:
         console.print(f"stays: {each.name} ({reason})", style="dim", soft_wrap=True)
 
 
-def _plan_record(plan: PrunePlan) -> dict[str, object]:
+def _plan_record(plan: PrunePlan) -> dict[str, JsonValue]:
     return {
         "record": "prune",
         "runs": [str(run.folder) for run in plan.dropped],
@@ -347,7 +349,7 @@ def _plan_record(plan: PrunePlan) -> dict[str, object]:
     }
 
 
-def _check_record(check: Check) -> dict[str, object]:
+def _check_record(check: Check) -> dict[str, JsonValue]:
     return {
         "record": "folder",
         "folder": check.folder.name,

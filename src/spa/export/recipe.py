@@ -29,7 +29,7 @@ def recipe_yaml(run: StoredRun) -> str:
         SpaError: If the manifest has no recipe.
     """
     recipe = run.recipe
-    if not isinstance(recipe, Mapping) or not recipe:
+    if not recipe:
         raise SpaError(f"{run.folder}/run.json holds no recipe.")
     head = [
         f"The exact recipe of run {_quoted(run.name)}: every default is written out, and with the",

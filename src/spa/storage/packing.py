@@ -150,7 +150,7 @@ def _write(temporary: Path, archive: Path, index: bytes, files: dict[str, Path])
                 gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0)
             )
         tar = stack.enter_context(
-            tarfile.TarFile(mode="w", fileobj=target, format=tarfile.GNU_FORMAT)  # type: ignore[arg-type]
+            tarfile.TarFile(mode="w", fileobj=target, format=tarfile.GNU_FORMAT)
         )
         _add(tar, INDEX, len(index), io.BytesIO(index))
         for name, path in files.items():

@@ -70,7 +70,7 @@ class TapeReader:
             if block == bytes(_BLOCK):
                 return
             try:
-                header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")  # type: ignore[arg-type]  # bytes do
+                header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
             except (tarfile.TarError, ValueError) as error:
                 raise RunError(
                     f"{self._path} is damaged, or no archive of a run: {error}."
