@@ -125,7 +125,8 @@ def test_a_server_that_repeats_the_key_gives_nothing_away(
     server = HTTPServer(("127.0.0.1", 0), Echo)
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
-    backend = f"{{use: openai, model: m, base_url: '{url}', api_key_env: SPA_TEST_KEY}}"
+    settings = f"model: m, base_url: '{url}', api_key_env: SPA_TEST_KEY, prefill: continue"
+    backend = f"{{use: openai, {settings}}}"
     try:
         done = subprocess.run(
             [
@@ -148,7 +149,7 @@ def test_a_server_that_repeats_the_key_gives_nothing_away(
         server.shutdown()
         server.server_close()
     assert done.returncode in (1, 2), done.stderr
-    assert seen
+    assert seen, done.stderr
     assert all(CANARY in each for each in seen)  # it did get the key
     assert "Traceback" not in done.stderr
     assert CANARY not in done.stdout + done.stderr
