@@ -44,7 +44,7 @@ COMMANDS = (
     CommandPlace(
         "export",
         "spa.cli.export:export",
-        "Write a run's result in a form that other programs load.",
+        "Write a run's result in a form that other programs load, or its recipe.",
     ),
     CommandPlace(
         "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."

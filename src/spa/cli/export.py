@@ -50,7 +50,7 @@ def export(
         bool, typer.Option("--json", help="Print one JSON record on stdout instead of text.")
     ] = False,
 ) -> None:
-    """Write a run's result in a form that other programs load, or its exact recipe.
+    """Write a run's result in a form that other programs load, or its recipe.
 
     recipe: the recipe with every default, which `spa run` takes: spa export RUN > recipe.yaml
     merged: the model with its adapter merged in, loadable with plain transformers.
