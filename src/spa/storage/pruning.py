@@ -19,7 +19,7 @@ from spa.storage.inventory import Inventory, StoredFolder, folder_size, take_inv
 from spa.storage.layout import REMOVING
 from spa.storage.users import RunUses, find_runs
 
-__all__ = ["Pruned", "PrunePlan", "plan_prune", "prune"]
+__all__ = ["PrunePlan", "Pruned", "plan_prune", "prune"]
 
 
 @dataclass(frozen=True, slots=True)
