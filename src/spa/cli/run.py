@@ -65,9 +65,9 @@ def run(
     from spa.recipe import load_recipe
     from spa.training.roles import is_follower
 
+    _check_name(name)
     limit = None if max_failures is None else parse_limit(max_failures)
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
-    _check_name(name)
     if resume not in _RESUME:
         raise typer.BadParameter(
             f"{resume!r} is none of {', '.join(_RESUME)}.", param_hint="--resume"
@@ -234,7 +234,9 @@ def _show_plan(loaded: Recipe, again: str, *, as_json: bool) -> None:
 
 
 def _check_name(name: str | None) -> None:
-    if name is not None and (name in ("", ".", "..", "store") or Path(name).name != name):
+    if name is None:
+        return
+    if name in ("", ".", "..", "store") or Path(name).name != name or not name.isprintable():
         raise typer.BadParameter(
             f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
             param_hint="--name",
