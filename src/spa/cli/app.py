@@ -55,11 +55,12 @@ COMMANDS = (
     CommandPlace(
         "export",
         "spa.cli.export:export",
-        "Write a run's result in a form that other programs load.",
+        "Write a run's result in a form that other programs load, or its recipe.",
     ),
     CommandPlace(
         "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
     ),
+    CommandPlace("store", "spa.cli.store:app", "Keep house with what runs made and share."),
     CommandPlace(
         "components", "spa.cli.components:components", "List components, or describe one of them."
     ),

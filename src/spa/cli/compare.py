@@ -42,6 +42,7 @@ def compare(
     several. Of an ablation all finished runs are compared, seeds of one setting together.
     """
     from spa.cli.console import print_json
+    from spa.cli.harmless import harmless
     from spa.comparison.figures import compare_settings
     from spa.comparison.formats import as_csv, as_markdown
     from spa.comparison.formats import as_json as json_of
@@ -53,9 +54,9 @@ def compare(
     if as_json or format == "json":
         print_json(json_of(comparison))
     elif format == "csv":
-        typer.echo(as_csv(comparison), nl=False)
+        typer.echo(harmless(as_csv(comparison)), nl=False)
     elif format == "markdown":
-        typer.echo(as_markdown(comparison), nl=False)
+        typer.echo(harmless(as_markdown(comparison)), nl=False)
     else:
         words = ["spa", "compare", *map(str, runs), *(["--by-seed"] if by_seed else [])]
         print_comparison(comparison, shlex.join([*words, "--format", "markdown"]))

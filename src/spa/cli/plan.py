@@ -40,7 +40,8 @@ def plan(
     """
     # Here, so that `spa --help` stays fast.
     from spa.cli.again import command_line
-    from spa.cli.console import print_json, printable
+    from spa.cli.console import print_json
+    from spa.cli.harmless import harmless
     from spa.engine.planning import plan_run
     from spa.recipe import load_recipe
 
@@ -50,11 +51,11 @@ def plan(
         print_json({"kind": "plan", **found.record()})
         return
     for line in _lines(found):
-        typer.echo(printable(line))
+        typer.echo(harmless(line))
     where = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
     where += [] if name is None else ["--name", name]
     again = command_line(context, "run", [recipe], sets or (), swaps or (), where)
-    typer.echo(printable(f"Nothing was run. Next: {again}"))
+    typer.echo(harmless(f"Nothing was run. Next: {again}"))
 
 
 def _lines(found: RunPlan) -> Iterator[str]:

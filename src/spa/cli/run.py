@@ -65,9 +65,9 @@ def run(
     from spa.recipe import load_recipe
     from spa.training.roles import is_follower
 
+    check_name(name)
     limit = None if max_failures is None else parse_limit(max_failures)
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
-    check_name(name)
     if resume not in _RESUME:
         raise typer.BadParameter(
             f"{resume!r} is none of {', '.join(_RESUME)}.", param_hint="--resume"
@@ -239,7 +239,9 @@ def check_name(name: str | None) -> None:
     Raises:
         typer.BadParameter: If it is not.
     """
-    if name is not None and (name in ("", ".", "..", "store") or Path(name).name != name):
+    if name is None:
+        return
+    if name in ("", ".", "..", "store") or Path(name).name != name or not name.isprintable():
         raise typer.BadParameter(
             f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
             param_hint="--name",

@@ -62,6 +62,7 @@ class RunContext:
         origins: Key of a stage to the one that it would have if nothing had been tried again.
         retry: What is tried again; None in a run that goes on as ever.
         limit: How many rows of a stage may fail; None: all but the last.
+        use: Told of every folder of the store, by name, before it is looked into.
     """
 
     name: str
@@ -78,6 +79,7 @@ class RunContext:
     origins: dict[str, str] = field(default_factory=dict)
     retry: Retry | None = None
     limit: FailureLimit | None = None
+    use: Callable[[str], None] = lambda _: None
 
     @property
     def store(self) -> Path:

@@ -99,7 +99,10 @@ def stage_rows(run: StoredRun, record: Mapping[str, Any], row_type: type[R]) -> 
     """
     from spa.engine.store import StageFolder
 
-    folder = StageFolder(run.store / record["folder"], row_type)
+    name = str(record["folder"])
+    if name in ("", "..") or name != Path(name).name:  # the run may be a stranger's
+        raise RunError(f"{run.folder}/run.json names no folder of the store: {name!r}.")
+    folder = StageFolder(run.store / name, row_type)
     if not folder.is_committed:
         raise RunError(
             f"{run.folder}: its stage {record['name']} is gone: {folder.path} is missing or not "

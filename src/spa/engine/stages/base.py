@@ -232,6 +232,9 @@ def _carried_out(
     earlier: Earlier[R] | None,
 ) -> bool:
     """Carries a stage out unless it is committed, and says whether it was."""
+    context.use(folder.path.name)
+    if stage.backend is not None:
+        context.use(answers_name(context, stage))
     if folder.is_committed:
         warn_of_drift(folder.path, stage.shown, folder.info().get("sources", {}), _specs(stage))
         return True
@@ -275,6 +278,7 @@ def _tried_again(
         return None
     newer = newest_edition(edition, lambda number: of(number).is_committed)
     stored = newer > edition
+    context.use(of(newer).path.name)
     if not stored:
         newer = edition + 1
         stored = _carried_out(context, stage, of(newer), edition_key(base, newer), earlier)
