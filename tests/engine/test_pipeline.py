@@ -402,7 +402,8 @@ def test_a_name_cannot_be_taken_from_another_recipe(recipe: Load, tmp_path: Path
     run(recipe(), tmp_path, name="mine")
     with pytest.raises(RunError) as caught:
         run(recipe(["seed=1"]), tmp_path, name="mine")
-    assert str(caught.value).endswith("tiny.yaml). Choose another --name, or move the folder away.")
+    said = str(caught.value)
+    assert "tiny.yaml):\n  seed: 0 -> 1\nChoose another --name, or move the folder away" in said
 
 
 @pytest.mark.parametrize(
