@@ -5,7 +5,8 @@ import json
 import pytest
 
 from spa.cli import console, main
-from spa.cli.console import print_error, print_json, printable
+from spa.cli.console import print_error, print_json
+from spa.cli.harmless import harmless
 from spa.errors import SpaError
 from spa.plugins import catalogue as catalogue_module
 
@@ -84,8 +85,8 @@ def test_mistakes_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert error.endswith(" 'simpo' is a loss (recipe key 'loss').\n")
 
 
-def test_printable_replaces_what_steers_a_terminal() -> None:
-    assert printable("a\n\tb\x1b[31m\r\x00\x7f\x9bé") == "a\n\tb\\x1b[31m\\x0d\\x00\\x7f\\x9bé"
+def test_harmless_replaces_what_steers_a_terminal() -> None:
+    assert harmless("a\n\tb\x1b[31m\r\x00\x7f\x9bé") == "a\n\tb\\x1b[31m\\x0d\\x00\\x7f\\x9bé"
 
 
 def test_errors_are_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,7 @@ def compare(
     several.
     """
     from spa.cli.console import print_json
+    from spa.cli.harmless import harmless
     from spa.comparison.figures import compare as compare_runs
     from spa.comparison.formats import as_csv, as_markdown
     from spa.comparison.formats import as_json as json_of
@@ -50,9 +51,9 @@ def compare(
     if as_json or format == "json":
         print_json(json_of(comparison))
     elif format == "csv":
-        typer.echo(as_csv(comparison), nl=False)
+        typer.echo(harmless(as_csv(comparison)), nl=False)
     elif format == "markdown":
-        typer.echo(as_markdown(comparison), nl=False)
+        typer.echo(harmless(as_markdown(comparison)), nl=False)
     else:
         _print(comparison, runs)
 

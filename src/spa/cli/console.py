@@ -10,24 +10,27 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from spa.cli.harmless import harmless
 from spa.jsonable import finite
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
     from rich.text import Text
 
     from spa.errors import SpaError
     from spa.types import JsonValue
 
-__all__ = ["PIPE_WIDTH", "err", "json_text", "out", "print_error", "print_json", "printable"]
+__all__ = ["PIPE_WIDTH", "err", "json_text", "out", "print_error", "print_json"]
 
 PIPE_WIDTH = 120
 """Columns where the output is not a terminal, unless the variable COLUMNS says otherwise."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @cache
@@ -54,14 +57,6 @@ def json_text(value: JsonValue, indent: int | None = None) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def printable(text: str) -> str:
-    r"""Replaces control characters by ``\xNN``, so that no text of others steers the terminal.
-
-    Line breaks and tabs stay. C1 characters (U+0080 to U+009F) and DEL are replaced as well.
-    """
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
 def print_error(error: SpaError) -> None:
     """Writes an error's message on stderr, word for word but for control characters."""
     err().print(str(error), style="red", soft_wrap=True)
@@ -70,12 +65,23 @@ def print_error(error: SpaError) -> None:
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console  # rich takes a while to import
 
-    class PrintableConsole(Console):
-        """A console that shows the control characters in plain text instead of sending them."""
+    class HarmlessConsole(Console):
+        """A console that writes out what would steer the terminal instead of sending it."""
 
         def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:  # noqa: ANN401
-            return super().render_str(printable(text), *args, **kwargs)
+            return super().render_str(harmless(text), *args, **kwargs)
+
+        def render(
+            self,
+            renderable: Any,  # noqa: ANN401
+            options: ConsoleOptions | None = None,
+        ) -> Iterable[Segment]:  # texts, logs and tables alike, however they were made
+            for segment in super().render(renderable, options):
+                if segment.control:
+                    yield segment
+                else:
+                    yield segment._replace(text=harmless(segment.text))
 
     stream = sys.stderr if stderr else sys.stdout
     fixed = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return PrintableConsole(stderr=stderr, width=fixed, markup=False, highlight=False, emoji=False)
+    return HarmlessConsole(stderr=stderr, width=fixed, markup=False, highlight=False, emoji=False)

@@ -69,6 +69,7 @@ def export(
 
 def _merged(stored: StoredRun, output: Path, *, as_json: bool) -> None:
     from spa.cli.console import print_json
+    from spa.cli.harmless import harmless
     from spa.export.merged import export_merged
 
     export_merged(stored, output)
@@ -76,12 +77,13 @@ def _merged(stored: StoredRun, output: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({**_record(stored, output, MERGED), "load": load})
         return
-    typer.echo(f"Model:   {output}")
-    typer.echo(f"Load:    {load}")
+    typer.echo(harmless(f"Model:   {output}"))
+    typer.echo(harmless(f"Load:    {load}"))
 
 
 def _say_pairs(exported: Exported, output: Path, format: str, *, as_json: bool) -> None:
-    from spa.cli.console import print_json, printable
+    from spa.cli.console import print_json
+    from spa.cli.harmless import harmless
 
     data = exported.data
     left_out = dict(sorted(data.left_out.items()))
@@ -102,9 +104,9 @@ def _say_pairs(exported: Exported, output: Path, format: str, *, as_json: bool) 
     typer.echo(f"Pairs:   {of}, {rounds} {', '.join(map(str, data.rounds))}")
     if left_out:
         lost = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-        typer.echo(f"Skipped: {lost}")
-    typer.echo(f"Card:    {output / 'README.md'}")
-    typer.echo(printable(f"Load:    {exported.load}"))
+        typer.echo(harmless(f"Skipped: {lost}"))
+    typer.echo(harmless(f"Card:    {output / 'README.md'}"))
+    typer.echo(harmless(f"Load:    {exported.load}"))
 
 
 def _record(stored: StoredRun, output: Path, format: str) -> dict[str, JsonValue]:

@@ -30,7 +30,8 @@ def validate(
     Every mistake is reported, with its place. No model is loaded.
     """
     from spa.cli.again import command_line
-    from spa.cli.console import json_text, printable
+    from spa.cli.console import json_text
+    from spa.cli.harmless import harmless
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
 
@@ -44,11 +45,11 @@ def validate(
             failed.append(path)
             records.append(_refused(path, error))
             if not as_json:
-                typer.echo(printable(str(error)), err=True)
+                typer.echo(harmless(str(error)), err=True)
         else:
             records.append({"recipe": str(path), "ok": True, "resolved": recipe.resolved()})
             if not as_json:
-                typer.echo(printable(f"ok  {path}  {_summary(recipe)}"))
+                typer.echo(harmless(f"ok  {path}  {_summary(recipe)}"))
     if as_json:
         typer.echo(json_text(records, indent=2))
     elif failed:
@@ -56,10 +57,10 @@ def validate(
         mistakes = "1 problem" if count == 1 else f"{count} problems"
         again = command_line(context, "validate", failed, sets, swaps)
         said = f"{mistakes}. Nothing was run. Once mended, check again with: {again}"
-        typer.echo(printable(said), err=True)
+        typer.echo(harmless(said), err=True)
     else:
         again = command_line(context, "run", recipes[:1], sets, swaps)
-        typer.echo(printable(f"Next: {again}"))
+        typer.echo(harmless(f"Next: {again}"))
     if failed:
         raise typer.Exit(2)
 

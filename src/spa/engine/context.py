@@ -47,6 +47,7 @@ class RunContext:
         listen: Told of everything that happens.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
+        use: Told of every folder of the store, by name, before it is looked into.
     """
 
     name: str
@@ -57,6 +58,7 @@ class RunContext:
     listen: Callable[[RunEvent], None]
     round: int = 1
     stages: list[StageRecord] = field(default_factory=list)
+    use: Callable[[str], None] = lambda _: None
 
     @property
     def store(self) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spa.engine.checksums import with_checksums
 from spa.engine.context import RunContext
 from spa.engine.files import write_json
 from spa.engine.keys import stage_key
@@ -39,7 +40,7 @@ def keep_check(context: RunContext, result: Mapping[str, Any], *, asked: bool) -
     folder = _folder(context, key)
     write_json(folder / "result.json", result)
     marker = {"format": 1, "stage": _NAME, "key": key, "committed_at": time.time()}
-    write_json(folder / "stage.json", marker)
+    write_json(folder / "stage.json", with_checksums(folder, marker, ["result.json"]))
     return folder
 
 
@@ -56,6 +57,7 @@ def find_check(context: RunContext) -> dict[str, Any] | None:
             except (OSError, ValueError):
                 continue
             if isinstance(content, dict):
+                context.use(folder.name)
                 return content
     return None
 

@@ -30,6 +30,7 @@ from spa.engine.stages.judge import judge_stage, scored
 from spa.engine.stages.prompts import count_split, prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
+from spa.engine.uses import UseLog
 from spa.errors import RunError
 from spa.models.identity import model_type, parameter_count
 from spa.models.spec import ModelSpec
@@ -145,6 +146,7 @@ class _Run:
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.folder = context.runs / context.name
+        context.use = UseLog(self.folder).add
         self.started = time.time()
         self.funnels: list[list[dict[str, Any]]] = []
         self.metrics: list[dict[str, Any]] = []

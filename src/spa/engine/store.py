@@ -25,6 +25,7 @@ from zlib import crc32
 
 import msgspec
 
+from spa.engine.checksums import with_checksums
 from spa.engine.files import disk_errors, publish, unfinished, write_json
 from spa.engine.lines import LineFile, Place
 from spa.engine.records import RowCodec
@@ -231,7 +232,8 @@ class RowWriter(Generic[R]):
             "failure_reasons": reasons,
             "committed_at": time.time(),
         }
-        write_json(self.folder.marker, facts)
+        files = ["data.parquet", *(["failures.jsonl"] if self.failures else [])]
+        write_json(self.folder.marker, with_checksums(self.folder.path, facts, files))
         with disk_errors(self.folder.path):
             self._part.path.unlink(missing_ok=True)
             if not self.failures:

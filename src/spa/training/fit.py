@@ -5,6 +5,7 @@ With several processes each of them runs this; the first one speaks and writes f
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -28,7 +29,7 @@ from spa.training.exactness import choose_forward
 from spa.training.forward import Forward
 from spa.training.job import Job, Observe, ShouldStop
 from spa.training.micro_batches import Budget
-from spa.training.outcome import TrainingStopped, TrainProgress, TrainResult
+from spa.training.outcome import REFERENCE_NOTE, TrainingStopped, TrainProgress, TrainResult
 from spa.training.policy import Policy, all_finite, load_trainable, weights_digest
 from spa.training.precision import autocast
 from spa.training.processes import Processes
@@ -209,6 +210,9 @@ def _reference(job: Job, policy: Policy, work: Workload, processes: Processes) -
     """Reads what an earlier training stored, or forwards all groups through the fresh policy."""
     key = job.reference_key(str(policy.dtype))
     path = job.reference_dir / f"reference-{key[:16]}" / "logprobs.safetensors"
+    if processes.is_main:  # several trainings share it: this one says that it needs it
+        note = json.dumps({"folder": path.parent.name})
+        (job.output_dir / REFERENCE_NOTE).write_text(note + "\n", encoding="utf-8")
     stored = ReferenceLogprobs.load(path, key)
     if not processes.any(stored is None) and stored is not None:
         return stored

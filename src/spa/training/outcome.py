@@ -8,9 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["TrainProgress", "TrainResult", "TrainingStopped"]
+__all__ = ["REFERENCE_NOTE", "TrainProgress", "TrainResult", "TrainingStopped"]
 
 Kind = Literal["adapter", "full"]
+
+REFERENCE_NOTE = "reference.json"
+"""File in the folder of a training: where its reference log-probabilities are, ``{"folder": ...}``
+in the store. Trainings share them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,9 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     started = time.monotonic()
     key = _key(context, stage)
     folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
+    context.use(folder.path.name)
+    if stage.backend is not None:
+        context.use(_answers_name(context, stage))
     cached = folder.is_committed
     if not cached:
         # Another run may be at this stage: then it is waited for, and its rows are taken.

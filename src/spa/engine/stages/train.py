@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from spa.contracts import Loss
+from spa.engine.checksums import files_below, with_checksums
 from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.files import disk_errors, write_json
@@ -53,6 +54,7 @@ def train_stage(
         },
     )
     folder = context.store / f"train-{key[:SHORT_KEY]}"
+    context.use(folder.name)
     result = _stored(folder)
     cached = result is not None
     if result is None:
@@ -94,21 +96,22 @@ def train_stage(
 
 
 def _commit(folder: Path, key: str, result: TrainResult) -> None:
-    write_json(
-        folder / _MARKER,
-        {
-            "format": 1,
-            "stage": "train",
-            "key": key,
-            "kind": result.kind,
-            "path": result.path.name,
-            "steps": result.steps,
-            "dropped": dict(result.dropped),
-            "warnings": list(result.warnings),
-            "seconds": result.seconds,
-            "committed_at": time.time(),
-        },
-    )
+    from spa.training.outcome import REFERENCE_NOTE
+
+    facts = {
+        "format": 1,
+        "stage": "train",
+        "key": key,
+        "kind": result.kind,
+        "path": result.path.name,
+        "steps": result.steps,
+        "dropped": dict(result.dropped),
+        "warnings": list(result.warnings),
+        "seconds": result.seconds,
+        "committed_at": time.time(),
+    }
+    files = files_below(folder, "result.json", REFERENCE_NOTE, result.path.name)
+    write_json(folder / _MARKER, with_checksums(folder, facts, files))
 
 
 def _stored(folder: Path) -> TrainResult | None:
