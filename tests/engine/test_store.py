@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from spa.engine.answers import AnswerLog, request_key
+from spa.engine.lines import seal
 from spa.engine.records import schema_of
 from spa.engine.rows import JudgedRow, NamedVerdict, VerdictRow
-from spa.engine.store import RowWriter, StageFolder
+from spa.engine.store import FailedJob, RowWriter, StageFolder
 from spa.errors import RunError
 from spa.types import (
     ChatRequest,
@@ -101,6 +102,52 @@ def test_a_stage_that_died_goes_on_and_tries_failed_jobs_again(tmp_path: Path) -
     assert [prompt.id for prompt in folder.read()] == ["a", "c"]
     assert folder.info()["failure_reasons"] == {"too_long": 1}
     assert folder.failures() == {"b": RequestFailure("too_long", "again")}
+
+
+def test_attempts_are_counted_over_restarts(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "s", Prompt)
+    for attempt in range(3):
+        writer = RowWriter(folder)
+        writer.fail("a", RequestFailure("timeout", f"try {attempt} \ud800"))
+        if not attempt:
+            writer.fail("b", RequestFailure("timeout", "once"))
+        writer.close()
+    last = RowWriter(folder)
+    last.rows(1, "b", [Prompt("b", ())])
+    last.fail("a", RequestFailure("server_error", "the last one"))
+    last.commit({})
+    assert folder.failed_jobs() == {"a": FailedJob("a", "server_error", "the last one", 4)}
+    assert len((folder.path / "failures.jsonl").read_bytes().splitlines()) == 1
+    assert folder.info()["failed"] == 1
+
+
+def test_failures_of_before_attempts_were_counted_are_read(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "s", Prompt)
+    folder.path.mkdir()
+    line = seal(b'{"job": "a", "reason": "too_long", "message": "m"}')
+    (folder.path / "failures.jsonl").write_bytes(line + b"\n")
+    assert folder.failed_jobs()["a"].attempts == 1
+
+
+def test_failures_are_read_without_opening_for_writing(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path / "s", Prompt)
+    writer = RowWriter(folder)
+    writer.fail("a", RequestFailure("too_long", "m"))
+    writer.rows(1, "b", [Prompt("b", ())])
+    writer.commit({})
+    before = {path.name: path.stat().st_mtime_ns for path in folder.path.iterdir()}
+    opened: list[str] = []
+    original = Path.open
+
+    def noted(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        opened.append(mode)
+        return original(self, mode, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", noted)
+        assert folder.failures() == {"a": RequestFailure("too_long", "m")}
+    assert opened == ["rb"]
+    assert {path.name: path.stat().st_mtime_ns for path in folder.path.iterdir()} == before
 
 
 def test_two_runs_at_one_stage_lose_and_mix_up_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from zlib import crc32
 from spa.engine.files import disk_errors
 from spa.errors import RunError
 
-__all__ = ["LineFile", "Place", "seal", "unseal"]
+__all__ = ["LineFile", "Place", "seal", "sound_lines", "unseal"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,25 @@ def unseal(line: bytes) -> bytes | None:
     """
     rest = line[_HEAD_LENGTH:]
     return rest if line[:_HEAD_LENGTH] == b'%b%08x",' % (_HEAD, crc32(rest)) else None
+
+
+def sound_lines(path: Path) -> Iterator[tuple[Place, bytes]]:
+    """Yields the place of every sound line with what follows its checksum; writes nothing.
+
+    Damaged lines are left out; a warning says how many and where.
+    """
+    damaged: list[int] = []
+    start = 0
+    with path.open("rb", buffering=_READ_BYTES) as file:
+        for number, line in enumerate(file, start=1):
+            body = unseal(line[:-1])
+            if body is None:
+                damaged.append(number)
+            else:
+                yield (start, len(line) - 1), body
+            start += len(line)
+    if damaged:
+        logger.warning("%s", _told(path, damaged))
 
 
 class LineFile:
@@ -163,18 +182,7 @@ class LineFile:
         Damaged lines are left out; a warning says how many and where.
         """
         self.flush()
-        damaged: list[int] = []
-        start = 0
-        with self.path.open("rb", buffering=_READ_BYTES) as file:
-            for number, line in enumerate(file, start=1):
-                body = unseal(line[:-1])
-                if body is None:
-                    damaged.append(number)
-                else:
-                    yield (start, len(line) - 1), body
-                start += len(line)
-        if damaged:
-            logger.warning("%s", _told(self.path, damaged))
+        yield from sound_lines(self.path)
 
     @property
     def shared(self) -> bool:

@@ -3,7 +3,7 @@
 ::
 
     <stage>-<key>/part-00000.jsonl    while running: one finished job a line
-                  failures.jsonl      jobs that could not be done, with the reason
+                  failures.jsonl      jobs that could not be done: reason, message, attempts
                   data.parquet        all rows, in the order of the jobs
                   stage.json          the commit marker, written last
 
@@ -27,16 +27,32 @@ import msgspec
 
 from spa.engine.checksums import with_checksums
 from spa.engine.files import disk_errors, publish, unfinished, write_json
-from spa.engine.lines import LineFile, Place
+from spa.engine.lines import LineFile, Place, seal, sound_lines
 from spa.engine.records import RowCodec
 from spa.errors import RunError
 from spa.types import RequestFailure
 
-__all__ = ["RowWriter", "StageFolder", "StoredRows"]
+__all__ = ["FailedJob", "RowWriter", "StageFolder", "StoredRows"]
 
 R = TypeVar("R")
 CHUNK = 4096
 _ROWS = b',"rows":'
+
+
+class FailedJob(msgspec.Struct, frozen=True):
+    """A job that could not be done: a line of ``failures.jsonl``.
+
+    Attributes:
+        job: Its id.
+        reason: A stable code.
+        message: What was wrong and what to do about it.
+        attempts: How often it was tried, over all starts of the stage.
+    """
+
+    job: str
+    reason: str
+    message: str
+    attempts: int = 1
 
 
 class _Head(msgspec.Struct):
@@ -47,6 +63,7 @@ class _Head(msgspec.Struct):
 
 
 _head = msgspec.json.Decoder(_Head)
+_failed = msgspec.json.Decoder(FailedJob)
 _text = msgspec.json.Encoder().encode
 
 
@@ -98,14 +115,21 @@ class StageFolder(Generic[R]):
             for batch in file.iter_batches(CHUNK, columns=[name]):
                 yield from batch.column(0).to_pylist()
 
-    def failures(self) -> dict[str, RequestFailure]:
-        """The jobs that could not be done, with the reason, by job id."""
+    def failed_jobs(self) -> dict[str, FailedJob]:
+        """The last failure of every job that has one, by job id; writes nothing.
+
+        While the stage is not committed, some of them may have been done since.
+        """
         path = self.path / "failures.jsonl"
         if not path.is_file():
             return {}
-        with LineFile(path) as file:
-            lines = [json.loads(b"{" + body) for _, body in file.read()]
-        return {line["job"]: RequestFailure(line["reason"], line["message"]) for line in lines}
+        found = (_failed.decode(b"{" + body) for _, body in sound_lines(path))
+        return {each.job: each for each in found}
+
+    def failures(self) -> dict[str, RequestFailure]:
+        """The jobs that could not be done, with the reason, by job id."""
+        failed = self.failed_jobs()
+        return {job: RequestFailure(each.reason, each.message) for job, each in failed.items()}
 
 
 class StoredRows(Collection[R]):
@@ -154,10 +178,9 @@ class RowWriter(Generic[R]):
         for place, body in self._part.read():
             head = _head.decode(b"{" + body)
             self._jobs.add(head.place, head.job, place)
-        with disk_errors(folder.path):
-            # A job that failed is tried again when the stage goes on.
-            (folder.path / "failures.jsonl").unlink(missing_ok=True)
+        # A job that failed is tried again when the stage goes on; how often it was is kept.
         self._failed = LineFile(folder.path / "failures.jsonl")
+        self._attempts = {job: each.attempts for job, each in folder.failed_jobs().items()}
 
     @property
     def done(self) -> int:
@@ -194,15 +217,24 @@ class RowWriter(Generic[R]):
         line = b'{"place":%d,"job":%b%b%b}' % (place, _text(job), _ROWS, body)
         self._jobs.add(place, job, self._part.append(line))
 
-    def fail(self, job: str, failure: RequestFailure) -> None:
+    def fail(self, job: str, failure: RequestFailure, attempts: int | None = None) -> None:
         """Notes a job that could not be done.
+
+        Args:
+            job: Its id.
+            failure: Why.
+            attempts: How often it was tried; one more than is noted so far by default.
 
         Raises:
             RunError: If the disk is full.
         """
-        self.failures[job] = failure
-        line = {"job": job, "reason": failure.reason, "message": failure.message}
-        self._failed.append(json.dumps(line).encode())
+        # Half of a surrogate pair, as broken replies hold, has no form in a file.
+        message = failure.message.encode("utf-8", "replace").decode()
+        self.failures[job] = RequestFailure(failure.reason, message)
+        tried = self._attempts.get(job, 0) + 1 if attempts is None else attempts
+        self._attempts[job] = tried
+        line = FailedJob(job, failure.reason, message, tried)
+        self._failed.append(msgspec.json.encode(line))
 
     def commit(self, info: Mapping[str, Any]) -> None:
         """Writes the parquet file and the marker, then removes the part file.
@@ -221,6 +253,7 @@ class RowWriter(Generic[R]):
             )
         count = self._write_parquet()
         self.close()
+        self._write_failures()
         reasons: dict[str, int] = {}
         for failure in self.failures.values():
             reasons[failure.reason] = reasons.get(failure.reason, 0) + 1
@@ -236,8 +269,6 @@ class RowWriter(Generic[R]):
         write_json(self.folder.marker, with_checksums(self.folder.path, facts, files))
         with disk_errors(self.folder.path):
             self._part.path.unlink(missing_ok=True)
-            if not self.failures:
-                self._failed.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Closes the files; everything written stays.
@@ -258,6 +289,19 @@ class RowWriter(Generic[R]):
                 )
             # Text of a JSON string cannot look so: its quotes are escaped.
             yield body[body.index(_ROWS) + len(_ROWS) : -1]
+
+    def _write_failures(self) -> None:
+        """Leaves one line for every job that could not be done, and none for those that were."""
+        path = self._failed.path
+        with disk_errors(path), unfinished(path) as temporary:
+            if not self.failures:
+                path.unlink(missing_ok=True)
+                return
+            with temporary.open("wb") as file:
+                for job, each in self.failures.items():
+                    line = FailedJob(job, each.reason, each.message, self._attempts[job])
+                    file.write(seal(msgspec.json.encode(line)) + b"\n")
+            publish(temporary, path)
 
     def _write_parquet(self) -> int:
         import pyarrow.parquet as pq
