@@ -57,20 +57,21 @@ def finished(play: Play, report: Report, undisturbed: Undisturbed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "flush_bytes"), [(0, 1), (1, 300)], ids=["each row is written", "rows are gathered"]
+    ("seed", "each", "flush_bytes"),
+    [(0, 2, 1), (1, 1, 300)],
+    ids=["each row is written", "rows are gathered"],
 )
 def test_killed_at_operations_on_files_in_every_stage(
-    play: Play, undisturbed: Undisturbed, seed: int, flush_bytes: int
+    play: Play, undisturbed: Undisturbed, seed: int, each: int, flush_bytes: int
 ) -> None:
     draw = random.Random(seed)
     plan = {
-        stage: sorted((draw.randint(1, count) for _ in range(2)), reverse=True)
+        stage: sorted((draw.randint(1, count) for _ in range(each)), reverse=True)
         for stage, count in undisturbed.operations.items()
     }
     watch = Watch(play, undisturbed)
     kills: Counter[str] = Counter()
     while True:
-        before = {stage: len(left) for stage, left in plan.items()}
         report = play.run(
             kill={stage: left[-1] for stage, left in plan.items() if left},
             flush_bytes=flush_bytes,
@@ -81,10 +82,9 @@ def test_killed_at_operations_on_files_in_every_stage(
         stage = play.killed_in()
         plan[stage].pop()
         kills[stage] += 1
-        assert sum(before.values()) > 0
     finished(play, report, undisturbed)
-    assert kills.total() >= 40
-    assert kills.keys() == undisturbed.operations.keys()
+    assert kills.total() >= 0.8 * each * len(plan)
+    assert kills.keys() == plan.keys()
     if flush_bytes == 1:  # the one answer that was being written
         assert max(watch.lost) <= 1
 

@@ -47,6 +47,7 @@ class RunContext:
         listen: Told of everything that happens.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
+        digests: Checksums of the rows of those stages, by their keys.
         use: Told of every folder of the store, by name, before it is looked into.
     """
 
@@ -59,6 +60,7 @@ class RunContext:
     round: int = 1
     stages: list[StageRecord] = field(default_factory=list)
     use: Callable[[str], None] = lambda _: None
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_EVERY = 0.05
 """Seconds after which an appended line is with the operating system at the latest."""
+
+SYNC_EVERY = 10.0
+"""Seconds after which an appended line is on the disk at the latest, should the power fail."""
 
 _FLUSH_BYTES = 1 << 18
 _READ_BYTES = 1 << 20
@@ -105,6 +109,7 @@ class LineFile:
         self._fault_told = False
         self._flusher: threading.Thread | None = None
         self._closing = threading.Event()
+        self._unsynced = False
 
     def __enter__(self) -> LineFile:
         """Returns the file itself."""
@@ -157,6 +162,21 @@ class LineFile:
         self.flush()
         with disk_errors(self.path):
             os.fsync(self._file.fileno())
+
+    def sync_written(self) -> None:
+        """Makes durable what was handed to the operating system; for the flusher.
+
+        An error is raised by the next append.
+        """
+        with self._lock:
+            if not self._unsynced:
+                return
+            self._unsynced = False
+        try:
+            with disk_errors(self.path):
+                os.fsync(self._file.fileno())  # takes long, so others append meanwhile
+        except RunError as error:
+            self._fault = error
 
     def close(self) -> None:
         """Closes the file.
@@ -243,6 +263,7 @@ class LineFile:
         left = memoryview(b"".join(self._waiting))
         self._waiting.clear()
         self._waiting_bytes = 0
+        self._unsynced |= bool(left)
         try:
             with disk_errors(self.path):
                 while left:
@@ -261,18 +282,24 @@ class LineFile:
 
 def _flush_until_closed(file: weakref.ref[LineFile], closing: threading.Event) -> None:
     """The thread of a file; it does not keep a file alive that was forgotten."""
+    synced = time.monotonic()
     while not closing.wait(FLUSH_EVERY):
-        if not _flushed(file):
+        sync = time.monotonic() - synced > SYNC_EVERY
+        if not _flushed(file, sync):
             return
+        if sync:
+            synced = time.monotonic()
 
 
-def _flushed(file: weakref.ref[LineFile]) -> bool:
+def _flushed(file: weakref.ref[LineFile], sync: bool) -> bool:
     """Flushes a file that is still there; holds it no longer than that takes."""
     found = file()
     if found is None:
         return False
     try:
         found.flush()
+        if sync:
+            found.sync_written()
     except RunError:  # the next append raises it where it can be handled
         return False
     return True

@@ -155,9 +155,7 @@ class Play:
 
     def files(self) -> set[str]:
         """All files below the folder of runs."""
-        return {
-            str(file.relative_to(self.runs)) for file in self.runs.rglob("*") if file.is_file()
-        }
+        return {str(file.relative_to(self.runs)) for file in self.runs.rglob("*") if file.is_file()}
 
 
 def answers_on_disk(runs: Path) -> Counter[tuple[str, str]]:

@@ -66,9 +66,7 @@ def _run(recipe: Recipe, command: Mapping[str, Any]) -> None:
     faults = Faults(Path(command["runs"]), command["plan"])
     report: dict[str, Any] = {"error": None}
     try:
-        run_recipe(
-            recipe, runs=Path(command["runs"]), name=command["name"], listen=faults.listen
-        )
+        run_recipe(recipe, runs=Path(command["runs"]), name=command["name"], listen=faults.listen)
     except SpaError as error:
         report["error"] = str(error)
     except BaseException:

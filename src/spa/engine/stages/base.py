@@ -12,8 +12,10 @@ from typing import Any, Generic, TypeVar
 from spa.contracts import Backend
 from spa.engine.answers import AnswerLog
 from spa.engine.asking import Finished, Job, Tally, drive
+from spa.engine.checksums import CHECKSUMS
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
+from spa.engine.damage import damage_of, other_input, set_aside, tidy
 from spa.engine.keys import stage_key
 from spa.engine.lock import writer_lock
 from spa.engine.store import RowWriter, StageFolder, StoredRows
@@ -106,15 +108,20 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     context.use(folder.path.name)
     if stage.backend is not None:
         context.use(_answers_name(context, stage))
-    cached = folder.is_committed
+    cached = folder.is_committed and _problem(context, folder) is None
     if not cached:
         # Another run may be at this stage: then it is waited for, and its rows are taken.
         with writer_lock(folder.path, wait=True):
+            if problem := _problem(context, folder):
+                set_aside(folder.path, problem)
             cached = folder.is_committed
             if not cached:
                 with rare_collection():
                     _run(context, stage, folder, key)
+    else:
+        tidy(folder.path)
     info = folder.info()
+    context.digests[key] = info.get(CHECKSUMS, {}).get("data.parquet", "")
     rows = StoredRows(folder, int(info["rows"]))
     figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
     seconds = time.monotonic() - started
@@ -147,6 +154,14 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
         )
     )
     return StageRows(key, rows, folder.failures(), int(info["jobs"]))
+
+
+def _problem(context: RunContext, folder: StageFolder[Any]) -> str | None:
+    """Why a committed stage cannot be taken as it is."""
+    problem = damage_of(folder.path)
+    if problem is None and folder.is_committed and other_input(folder.info(), context.digests):
+        return f"{folder.path} was made from other rows than those that its run reads now"
+    return problem
 
 
 def _key(context: RunContext, stage: Stage[T, R]) -> str:
@@ -192,6 +207,7 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
         info = {
             "stage": stage.name,
             "key": key,
+            "made_from": {each: context.digests[each] for each in stage.reads},
             "jobs": left.seen,
             "asked": tally.asked,
             "replayed": tally.replayed,

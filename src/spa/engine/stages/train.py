@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from spa.contracts import Loss
 from spa.engine.checksums import files_below, with_checksums
 from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
+from spa.engine.damage import damage_of, drop_damaged, other_input, set_aside, tidy
 from spa.engine.files import disk_errors, write_json
 from spa.engine.joining import Beside
 from spa.engine.keys import key_config, stage_key
@@ -55,19 +57,23 @@ def train_stage(
     )
     folder = context.store / f"train-{key[:SHORT_KEY]}"
     context.use(folder.name)
-    result = _stored(folder)
+    result = _stored(context, folder)
     cached = result is not None
-    if result is None:
+    if result is not None:
+        tidy(folder)
+    else:
         # Another run may be training just this: then it is waited for, and its result is taken.
         with writer_lock(folder, wait=True):
-            result = _stored(folder)
+            if problem := _problem(context, folder):
+                set_aside(folder, problem)
+            result = _stored(context, folder)
             cached = result is not None
             if result is None:
                 context.tell("stage_started", "train", total=len(pairs.rows))
                 context.models.free()
                 with disk_errors(folder):
                     result = _train(context, groups, pairs, objectives, policy, folder)
-                _commit(folder, key, result)
+                _commit(folder, key, result, dict(context.digests))
     seconds = time.monotonic() - started
     total = len(pairs.rows)
     context.tell(
@@ -95,13 +101,14 @@ def train_stage(
     return result
 
 
-def _commit(folder: Path, key: str, result: TrainResult) -> None:
+def _commit(folder: Path, key: str, result: TrainResult, made_from: dict[str, str]) -> None:
     from spa.training.outcome import REFERENCE_NOTE
 
     facts = {
         "format": 1,
         "stage": "train",
         "key": key,
+        "made_from": made_from,
         "kind": result.kind,
         "path": result.path.name,
         "steps": result.steps,
@@ -112,11 +119,22 @@ def _commit(folder: Path, key: str, result: TrainResult) -> None:
     }
     files = files_below(folder, "result.json", REFERENCE_NOTE, result.path.name)
     write_json(folder / _MARKER, with_checksums(folder, facts, files))
+    drop_damaged(folder)
 
 
-def _stored(folder: Path) -> TrainResult | None:
-    """What training made, None if it is not done."""
-    if not (folder / _MARKER).is_file():
+def _problem(context: RunContext, folder: Path) -> str | None:
+    """Why a finished training cannot be taken as it is."""
+    problem = damage_of(folder)
+    if problem is None and (folder / _MARKER).is_file():
+        info = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        if other_input(info, context.digests):
+            return f"{folder} was trained on other rows than those that its run reads now"
+    return problem
+
+
+def _stored(context: RunContext, folder: Path) -> TrainResult | None:
+    """What training made, None if it is not done or is not sound."""
+    if not (folder / _MARKER).is_file() or _problem(context, folder) is not None:
         return None
     from spa.training.outcome import TrainResult
 
