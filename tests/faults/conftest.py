@@ -38,12 +38,19 @@ class Undisturbed:
     Attributes:
         rows: All that it made.
         operations: How many operations each stage had.
+        runs: Its folder of runs.
         answers: How often each answer lies on disk.
         files: All files that it left.
     """
 
     def __init__(self, play: Play, report: Report) -> None:
+        self.runs = play.runs
+        self._stages = {f"{s['round']}/{s['name']}": s for s in play.manifest()["stages"]}
         self.rows: dict[str, Any] = rows_of(play)
         self.operations = report.counts
         self.answers = answers_on_disk(play.runs)
         self.files = play.files()
+
+    def folder(self, stage: str) -> str:
+        """Name of a stage's folder."""
+        return str(self._stages[stage]["folder"])

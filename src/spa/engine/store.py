@@ -37,6 +37,7 @@ __all__ = ["FailedJob", "RowWriter", "StageFolder", "StoredRows"]
 
 R = TypeVar("R")
 CHUNK = 4096
+CHUNK_BYTES = 1 << 23
 _ROWS = b',"rows":'
 
 
@@ -366,11 +367,14 @@ class _Jobs:
 
 
 def _chunks(bodies: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """As many as make a good table, or fewer where they are long."""
     chunk: list[bytes] = []
+    size = 0
     for body in bodies:
         chunk.append(body)
-        if len(chunk) == CHUNK:
+        size += len(body)
+        if len(chunk) == CHUNK or size >= CHUNK_BYTES:
             yield chunk
-            chunk = []
+            chunk, size = [], 0
     if chunk:
         yield chunk

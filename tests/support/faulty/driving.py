@@ -100,7 +100,7 @@ class Play:
         self.log = folder / "asked.log"
         self._count = 0
 
-    def start(self, name: str = NAME, user: int | None = None, **plan: Any) -> tuple[int, Path]:
+    def start(self, name: str = NAME, **plan: Any) -> tuple[int, Path]:
         """Starts a process; returns its id and where it reports."""
         self._count += 1
         report = self._folder / f"report-{self._count}.json"
@@ -110,7 +110,6 @@ class Play:
             "report": str(report),
             "log": str(self.log),
             "plan": plan,
-            "user": user,
         }
         return int(self._server.ask(command)["pid"]), report
 

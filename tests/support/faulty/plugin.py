@@ -28,6 +28,9 @@ _ROOM = 4
 _LETTERS = "abcdefghijklmnop"
 _END = 256  # the end token of the tiny tokenizer, which has a token a byte
 
+say = ""
+"""Makes it another model, although it does not say so."""
+
 log: Path | None = None
 """Where every request that is answered is noted."""
 
@@ -76,7 +79,7 @@ def answer(model: str, request: Request) -> Result:
     """What a model answers: the same whenever it is asked."""
     from spa.engine.answers import request_key
 
-    digest = hashlib.sha256(f"{model} {request_key(request)}".encode()).digest()
+    digest = hashlib.sha256(f"{say}{model} {request_key(request)}".encode()).digest()
     if isinstance(request, ChatRequest):
         text = "".join(_LETTERS[byte % 16] for byte in digest[: 4 + digest[0] % 20])
         return ChatResult(text, (*text.encode(), _END), "stop", 10)

@@ -60,9 +60,7 @@ def _run(recipe: Recipe, command: Mapping[str, Any]) -> None:
     plugin.log = Path(command["log"])
     told = _Told()
     logging.getLogger("spa").addHandler(told)
-    if user := command.get("user"):
-        os.setegid(user)
-        os.seteuid(user)
+    plugin.say = command["plan"].get("say", "")
     faults = Faults(Path(command["runs"]), command["plan"])
     report: dict[str, Any] = {"error": None}
     try:
@@ -72,7 +70,6 @@ def _run(recipe: Recipe, command: Mapping[str, Any]) -> None:
     except BaseException:
         report["error"] = traceback.format_exc()
     faults.stop()
-    os.seteuid(os.getuid())
     counts = [[stage, kind, count] for (stage, kind), count in faults.counts.items()]
     report |= {"counts": counts, "told": told.lines}
     Path(command["report"]).write_text(json.dumps(report), encoding="utf-8")
