@@ -18,12 +18,13 @@ import msgspec
 import numpy as np
 
 from spa.engine.lines import LineFile, Place
-from spa.types import ChatResult, LabelResult, Request, Result
+from spa.types import ChatRequest, ChatResult, LabelRequest, LabelResult, Request, Result
 
 __all__ = ["AnswerLog", "request_key"]
 
 _RECENT = 1 << 15
 _PREFIX = 16  # hexadecimal digits of a key that the index holds; the line on disk has all of them
+_KINDS = {kind: kind.__name__.encode() for kind in (ChatRequest, LabelRequest)}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -57,7 +58,7 @@ _line = msgspec.json.Decoder(_ChatLine | _LabelLine)
 
 def request_key(request: Request) -> str:
     """The sha256 of a request with its seed."""
-    kind = type(request).__name__.encode()
+    kind = _KINDS.get(type(request)) or type(request).__name__.encode()
     return hashlib.sha256(kind + _encode(request)).hexdigest()
 
 

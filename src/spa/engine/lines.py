@@ -130,13 +130,15 @@ class LineFile:
         Raises:
             RunError: If the disk is full, maybe found out about lines appended before.
         """
-        line = seal(body)
+        line = seal(body) + b"\n"
+        length = len(line)
         with self._lock:
-            self._raise_fault()
-            place = (self._end, len(line))
-            self._waiting += (line, b"\n")
-            self._waiting_bytes += len(line) + 1
-            self._end += len(line) + 1
+            if self._fault is not None:
+                self._raise_fault()
+            place = (self._end, length - 1)
+            self._waiting.append(line)
+            self._waiting_bytes += length
+            self._end += length
             if self._waiting_bytes >= _FLUSH_BYTES:
                 self._write()
         if self._flusher is None:
