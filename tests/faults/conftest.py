@@ -38,6 +38,7 @@ class Undisturbed:
     Attributes:
         rows: All that it made.
         operations: How many operations each stage had.
+        kinds: The same by stage and kind.
         runs: Its folder of runs.
         answers: How often each answer lies on disk.
         files: All files that it left.
@@ -48,6 +49,7 @@ class Undisturbed:
         self._stages = {f"{s['round']}/{s['name']}": s for s in play.manifest()["stages"]}
         self.rows: dict[str, Any] = rows_of(play)
         self.operations = report.counts
+        self.kinds = report.kinds
         self.answers = answers_on_disk(play.runs)
         self.files = play.files()
 

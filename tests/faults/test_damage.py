@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty.driving import Play, Report, answers_on_disk, rows_of
+from faulty.driving import Play, Report, answers_on_disk, by_request, rows_of
 
 if TYPE_CHECKING:
     from conftest import Undisturbed
@@ -28,6 +29,12 @@ def cut(file: Path, draw: random.Random) -> None:
     """Cuts a file short."""
     content = file.read_bytes()
     file.write_bytes(content[: draw.randrange(len(content))])
+
+
+def whole(file: Path) -> None:
+    """Cuts off a torn last line, as opening does, so that a flipped bit is not in it."""
+    content = file.read_bytes()
+    file.write_bytes(content[: content.rindex(b"\n") + 1])
 
 
 def empty(file: Path, draw: random.Random) -> None:
@@ -52,42 +59,45 @@ def named(report: Report, file: Path) -> bool:
 def test_rows_of_a_stage_that_runs(play: Play, undisturbed: Undisturbed, seed: int) -> None:
     draw = random.Random(seed)
     stage = ("1/judge", "1/sample", "2/refine")[seed]
-    assert play.run(kill={stage: undisturbed.operations[stage] - 12}, flush_bytes=1).status == -9
+    writes = undisturbed.kinds[stage, "write"]
+    assert play.run(kill={stage: ["write", writes]}, flush_bytes=1).status == -9
     (part,) = (
         file
         for file in (play.runs / "store").glob("*/part-00000.jsonl")
         if not file.parent.name.startswith("answers-")
     )
-    lines = part.read_bytes().count(b"\n")
-    asked = len(play.asked())
+    answers = answers_on_disk(play.runs)
+    before = len(play.asked())
+    whole(part)
     flip(part, draw)
     report = play.run()
-    assert named(report, part) or part.read_bytes().count(b"\n") < lines
+    assert named(report, part)
     finished(play, report, undisturbed)
     assert answers_on_disk(play.runs) == undisturbed.answers
-    assert len(play.asked()) - asked <= undisturbed.answers.total() - asked + 1
+    assert len(play.asked()) - before == (undisturbed.answers - answers).total()
 
 
 @pytest.mark.parametrize("spoil", [flip, cut])
 @pytest.mark.parametrize("stage", ["sample", "judge"])
 def test_answers(play: Play, undisturbed: Undisturbed, stage: str, spoil: Spoil) -> None:
-    """Answers of a stage that is committed are of no use to a run until it is made anew."""
     draw = random.Random(stage)
-    whole = undisturbed.operations[f"1/{stage}"]
-    assert play.run(kill={f"1/{stage}": whole - 9}, flush_bytes=1).status == -9
+    writes = undisturbed.kinds[f"1/{stage}", "write"]
+    assert play.run(kill={f"1/{stage}": ["write", writes - 1]}, flush_bytes=1).status == -9
     (log,) = (play.runs / "store").glob(f"answers-{stage}-*/part-00000.jsonl")
+    whole(log)
+    had = answers_on_disk(play.runs)
     spoil(log, draw)
-    lost = undisturbed.answers - answers_on_disk(play.runs)
-    gone = {key for folder, key in lost if folder == log.parent.name}
+    left = answers_on_disk(play.runs)
     before = len(play.asked())
     report = play.run()
     finished(play, report, undisturbed)
     assert spoil is cut or named(report, log)
-    again = [each.key for each in play.asked()[before:]]
-    assert len(again) == lost.total()
-    assert gone <= set(again)
-    assert spoil is cut or len(gone) <= 2  # two, where a newline was hit
-    assert answers_on_disk(play.runs) == undisturbed.answers
+    again = Counter(each.key for each in play.asked()[before:])
+    # Not asked either is what is lost but of rows that are there.
+    assert again <= by_request(undisturbed.answers - left)
+    assert answers_on_disk(play.runs) <= undisturbed.answers
+    if spoil is flip:
+        assert 1 <= (had - left).total() <= 2  # two, where a newline was hit
 
 
 @pytest.mark.parametrize("spoil", [flip, cut, empty])
@@ -141,13 +151,13 @@ def test_what_training_made(play: Play, undisturbed: Undisturbed, name: str) -> 
 )
 @pytest.mark.parametrize("spoil", [flip, cut])
 def test_checkpoints(play: Play, undisturbed: Undisturbed, name: str, spoil: Spoil) -> None:
-    whole = undisturbed.operations["2/train"]
-    assert play.run(kill={"2/train": whole * 3 // 4}).status == -9
+    steps = undisturbed.kinds["2/train", "step"]
+    assert play.run(kill={"2/train": ["step", steps]}).status == -9
     checkpoints = sorted((play.runs / "store").glob("train-*/checkpoints/checkpoint-*"))
-    assert len(checkpoints) == 2
     spoil(checkpoints[-1] / name, random.Random(name))
     report = play.run()
     finished(play, report, undisturbed)
+    assert name == "trainer_state.json" or named(report, checkpoints[-1] / name)
 
 
 def test_rows_that_come_out_otherwise_are_not_mixed_with_what_was_made_of_the_old_ones(

@@ -40,12 +40,14 @@ class Report:
         error: What an error said; None if there was none. A traceback if it was not meant to be.
         told: Its warnings.
         counts: Operations by stage.
+        kinds: The same by stage and kind.
     """
 
     status: int
     error: str | None = None
     told: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    kinds: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Server:
@@ -78,7 +80,11 @@ class Server:
 
     def close(self) -> None:
         """Ends the process."""
-        self._process.communicate(timeout=60)
+        try:
+            self._process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
         self._log.close()
 
     def _answer(self) -> dict[str, Any]:
@@ -121,9 +127,10 @@ class Play:
             return Report(status)
         told = json.loads(path.read_text(encoding="utf-8"))
         counts: dict[str, int] = {}
-        for stage, _, count in told["counts"]:
+        kinds = {(stage, kind): count for stage, kind, count in told["counts"]}
+        for (stage, _), count in kinds.items():
             counts[stage] = counts.get(stage, 0) + count
-        return Report(status, told["error"], tuple(told["told"]), counts)
+        return Report(status, told["error"], tuple(told["told"]), counts, kinds)
 
     def run(self, **settings: Any) -> Report:
         """Starts a process and waits for it."""

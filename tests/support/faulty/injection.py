@@ -54,14 +54,15 @@ class Faults:
 
         Args:
             runs: Only what is done to files below this folder counts.
-            plan: ``kill``: by stage, the operation at which the process is killed; ``error``: an
+            plan: ``kill``: by stage, the operation at which the process is killed, or its kind
+                and how many of this kind there were by then; ``error``: an
                 error's name, and the ``stage`` and operation ``at`` which it begins to be raised;
                 ``flush_bytes``: how many bytes are gathered before they are written; ``clock``: a
                 seed for a clock that jumps.
         """
         self.runs = str(runs)
         self._last_words = runs.parent / LAST_WORDS
-        self.kill: Mapping[str, int] = plan.get("kill", {})
+        self.kill: Mapping[str, Any] = plan.get("kill", {})
         self.error: Mapping[str, Any] | None = plan.get("error")
         self.counts: Counter[tuple[str, str]] = Counter()
         self.stage = START
@@ -91,7 +92,8 @@ class Faults:
             return
         self._done += 1
         self.counts[self.stage, kind] += 1
-        if self.kill.get(self.stage) == self._done:
+        at = self.kill.get(self.stage)
+        if at in (self._done, [kind, self.counts[self.stage, kind]]):
             self._last_words.write_text(self.stage, encoding="utf-8")
             os.kill(os.getpid(), signal.SIGKILL)
         if self.error is not None and kind in _OF_KIND[self.error["name"]]:
