@@ -59,7 +59,7 @@ def named(report: Report, file: Path) -> bool:
 def test_rows_of_a_stage_that_runs(play: Play, undisturbed: Undisturbed, seed: int) -> None:
     draw = random.Random(seed)
     stage = ("1/judge", "1/sample", "2/refine")[seed]
-    writes = undisturbed.kinds[stage, "write"]
+    writes = undisturbed.kinds[stage, "write"] * 2 // 3
     assert play.run(kill={stage: ["write", writes]}, flush_bytes=1).status == -9
     (part,) = (
         file
@@ -81,8 +81,8 @@ def test_rows_of_a_stage_that_runs(play: Play, undisturbed: Undisturbed, seed: i
 @pytest.mark.parametrize("stage", ["sample", "judge"])
 def test_answers(play: Play, undisturbed: Undisturbed, stage: str, spoil: Spoil) -> None:
     draw = random.Random(stage)
-    writes = undisturbed.kinds[f"1/{stage}", "write"]
-    assert play.run(kill={f"1/{stage}": ["write", writes - 1]}, flush_bytes=1).status == -9
+    writes = undisturbed.kinds[f"1/{stage}", "write"] * 2 // 3
+    assert play.run(kill={f"1/{stage}": ["write", writes]}, flush_bytes=1).status == -9
     (log,) = (play.runs / "store").glob(f"answers-{stage}-*/part-00000.jsonl")
     whole(log)
     had = answers_on_disk(play.runs)

@@ -44,7 +44,7 @@ def test_errors_of_the_disk_in_every_second_stage(
     first = draw.randint(0, 1)
     failed = 0
     for stage in [*undisturbed.operations][first::2]:
-        at = draw.randint(1, undisturbed.operations[stage])
+        at = draw.randint(1, undisturbed.operations[stage] // 2)
         report = play.run(error={"name": name, "stage": stage, "at": at}, flush_bytes=1)
         if report.error is None:  # the last operation of its kind comes before
             continue

@@ -59,7 +59,7 @@ class RowCodec(Generic[R]):
         hints = get_type_hints(row_type)
         self._lines = msgspec.json.Decoder(list[_stored_type(row_type, msgspec.Raw)])  # type: ignore[misc]
         self._given = list[_stored_type(row_type, Any)]  # type: ignore[misc]
-        self._parsed = msgspec.json.Decoder(list[_parsed_struct(row_type)])  # type: ignore[misc]
+        self._parsed = msgspec.json.Decoder(list[_parsed_struct(row_type)])  # type: ignore[misc, arg-type]
         self._columns = [(name, _to_column(hints[name])) for name in self._names]
         self._from_line = _restored(row_type, _FROM_LINE) or _same
         self._from_arrow = [_restored(hints[name], _FROM_ARROW) for name in self._names]
