@@ -63,7 +63,11 @@ def request_key(request: Request) -> str:
 
 
 class AnswerLog:
-    """The answers of one model to one stage, on disk."""
+    """The answers of one model to one stage, on disk.
+
+    Attributes:
+        file: Where they are.
+    """
 
     def __init__(self, path: Path) -> None:
         """Opens the log and finds out what is there.
@@ -71,9 +75,9 @@ class AnswerLog:
         Raises:
             RunError: If the folder cannot be written.
         """
-        self._file = LineFile(path)
+        self.file = LineFile(path)
         keys, starts, lengths = array("Q"), array("Q"), array("I")
-        for (start, length), body in self._file.read():
+        for (start, length), body in self.file.read():
             keys.append(_short(_head.decode(b"{" + body).request))
             starts.append(start)
             lengths.append(length)
@@ -90,7 +94,7 @@ class AnswerLog:
         Of the answers kept by this object only the latest tens of thousands are found.
         """
         place = self._recent.get(key) or self._older.get(key) or self._before(key)
-        body = None if place is None else self._file.at(place)
+        body = None if place is None else self.file.at(place)
         if body is None:
             return None
         line = _line.decode(b"{" + body)
@@ -111,11 +115,11 @@ class AnswerLog:
         body = b'{"kind":"%b","request":"%b","result":%b}' % (kind, key.encode(), stored)
         if len(self._recent) >= _RECENT:
             self._older, self._recent = self._recent, {}
-        self._recent[key] = self._file.append(body)
+        self._recent[key] = self.file.append(body)
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        self.file.close()
 
     def _before(self, key: str) -> Place | None:
         """Where the answer of an earlier process lies."""

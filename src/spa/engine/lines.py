@@ -110,6 +110,7 @@ class LineFile:
         self._flusher: threading.Thread | None = None
         self._closing = threading.Event()
         self._unsynced = False
+        self._followed: LineFile | None = None
 
     def __enter__(self) -> LineFile:
         """Returns the file itself."""
@@ -144,6 +145,13 @@ class LineFile:
         if self._flusher is None:
             self._start_flusher()
         return place
+
+    def follow(self, other: LineFile) -> None:
+        """From now on writes nothing before what was appended to another file until then.
+
+        So a line never survives one that it was made of.
+        """
+        self._followed = other
 
     def flush(self) -> None:
         """Hands everything appended to the operating system.
@@ -262,6 +270,13 @@ class LineFile:
 
     def _write(self) -> None:
         """Writes what waits; the lock is held."""
+        if self._followed is not None and self._waiting:
+            try:
+                self._followed.flush()
+            except RunError as error:
+                self._waiting.clear()
+                self._fail(error)
+                raise
         left = memoryview(b"".join(self._waiting))
         self._waiting.clear()
         self._waiting_bytes = 0
@@ -271,9 +286,13 @@ class LineFile:
                 while left:
                     left = left[self._file.write(left) :]
         except RunError as error:
-            self._fault = error
-            self._fault_told = threading.current_thread() is not self._flusher
+            self._fail(error)
             raise
+
+    def _fail(self, error: RunError) -> None:
+        """Keeps an error for whoever appends next, unless it is raised where it is handled."""
+        self._fault = error
+        self._fault_told = threading.current_thread() is not self._flusher
 
     def _start_flusher(self) -> None:
         self._flusher = threading.Thread(

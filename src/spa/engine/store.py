@@ -223,6 +223,14 @@ class RowWriter(Generic[R]):
         line = b'{"place":%d,"job":%b%b%b}' % (place, _text(job), _ROWS, body)
         self._jobs.add(place, job, self._part.append(line))
 
+    def follow(self, answers: LineFile) -> None:
+        """Writes rows only after the answers that they were made of.
+
+        Args:
+            answers: Where those are kept before any row is written.
+        """
+        self._part.follow(answers)
+
     def fail(self, job: str, failure: RequestFailure, attempts: int | None = None) -> None:
         """Notes a job that could not be done.
 

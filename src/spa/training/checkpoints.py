@@ -188,7 +188,8 @@ def _damaged(checkpoint: Path) -> Path | None:
     if not seal.is_file():
         return None
     try:
-        for name, wanted in json.loads(seal.read_text(encoding="utf-8")).items():
+        sums: dict[str, list[int]] = json.loads(seal.read_text(encoding="utf-8"))
+        for name, wanted in sums.items():
             if _checksum(checkpoint / name) != wanted:
                 return checkpoint / name
     except (AttributeError, OSError, ValueError):

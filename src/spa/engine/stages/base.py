@@ -198,7 +198,7 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
         if stage.unscored is not None:
             unscored.add(writer.kept())
         progress = _Progress(context, stage.shown, tally, unscored)
-        for finished in _finished(context, stage, left, tally, counted):
+        for finished in _finished(context, stage, left, tally, counted, writer):
             unscored.add(_write(writer, stage, finished))
             done += 1
             progress(done, stage.total, len(writer.failures))
@@ -243,6 +243,7 @@ def _finished(
     jobs: Iterable[Job[T]],
     tally: Tally,
     counted: dict[str, float],
+    writer: RowWriter[R],
 ) -> Iterator[Finished[T]]:
     """Drives the jobs; the log of answers is opened only for stages that can ask.
 
@@ -264,6 +265,7 @@ def _finished(
 
     answers = context.store / _answers_name(context, stage)
     with writer_lock(answers, wait=True), closing(AnswerLog(answers / "part-00000.jsonl")) as log:
+        writer.follow(log.file)
         yield from drive(
             jobs,
             backend,
