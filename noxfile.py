@@ -72,6 +72,8 @@ def quickstart(session: nox.Session) -> None:
     install(session, ".")
     install_model(session)
     session.run("spa", "run", "recipes/quickstart.yaml", *session.posargs)
+    place = Path(session.bin).resolve().relative_to(ROOT)
+    session.log(f'to type its next command: export PATH="$PWD/{place}:$PATH"')
 
 
 @nox.session
@@ -88,6 +90,7 @@ def tests(session: nox.Session) -> None:
         "pytest",
         *parallel,
         *hanging,
+        "--durations=20",
         "--cov",
         "--cov-report=term",
         *session.posargs,

@@ -27,14 +27,14 @@ class Case:
     """
 
     name: str
-    prompts: int = 24
+    prompts: int = 12
     samples: int = 4
-    max_tokens: int = 64
+    max_tokens: int = 48
     texts: tuple[int, ...] = (1, 1, 2, 4)
     temperature: float = 1.0
 
 
-CASES = {case.name: case for case in (Case("mixed"), Case("alone", prompts=48, samples=1))}
+CASES = {case.name: case for case in (Case("mixed"), Case("alone", prompts=24, samples=1))}
 
 
 def quick(case: Case) -> Case:

@@ -255,6 +255,10 @@ class Backend(Protocol):
     - ``tokenizer_fingerprint() -> str``: a hash of the tokenizer alone. Token ids of one model are
       kept for training another only if both have the same. Without: unknown, so they are dropped
       where the model is not the policy.
+    - ``fingerprint_parts() -> Mapping[str, str]``: what the fingerprint covers, a hash of each by
+      name (``weights``, ``tokenizer``, ``chat template``, ...), so that a plan can say which of it
+      changed. One of them differs wherever the fingerprint does. It must not load weights.
+      Without: a plan says that the model changed.
     - ``adopt(config) -> bool``: goes on as the backend of another config of its own class, if it
       can do so without starting anew (another adapter on the same weights), and says whether it
       does. Without: it is closed, and another one is started.

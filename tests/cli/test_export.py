@@ -149,7 +149,7 @@ def test_a_model_as_a_record(run: Path, tmp_path: Path, capsys: Captured) -> Non
         (
             ["--format", "gguf"],
             2,
-            "unknown format 'gguf'. Valid: llamafactory, merged, parquet, trl.",
+            "unknown format 'gguf'. Valid: llamafactory, merged, parquet, recipe, trl.",
         ),
         (["--format", "trl", "--round", "3"], 2, "{run} has no round 3 with pairs. Valid: 1, 2."),
         (

@@ -46,10 +46,23 @@ def test_log_lines_come_at_start_and_end_and_rarely_between(screen: io.StringIO)
 
 
 def test_time_left_is_shown_once_it_says_something() -> None:
-    rung = Rung("sample", "running", done=1, total=100, started=module.time.monotonic() - 10)
+    now = module.time.monotonic()
+    rung = Rung("sample", "running", done=1, total=100, started=now - 99, first=(now - 10, 1))
     assert rung.left() is None
-    rung.done = 50
-    assert rung.left() == pytest.approx(10, abs=1)
+    rung.done = 51
+    assert rung.left() == pytest.approx(49 / 5, abs=0.5)
+
+
+def test_rows_of_an_earlier_process_say_nothing_of_the_time_left(screen: io.StringIO) -> None:
+    with Ladder(["sample"]) as ladder:
+        ladder(event("stage_started", 900, 1000))
+        ladder(event("stage_progress", 901, 1000))
+        rung = ladder.rungs["sample"]
+        rung.first = (module.time.monotonic() - 10, 901)
+        assert rung.left() is None
+        ladder(event("stage_progress", 911, 1000))
+        assert rung.left() == pytest.approx(89, abs=1)
+    assert screen.getvalue()
 
 
 def test_the_live_table_shows_every_stage_and_what_was_under_way(screen: io.StringIO) -> None:

@@ -139,9 +139,9 @@ def test_too_few_samples_for_informativeness(capsys: Captured) -> None:
 
 def test_labels_of_more_than_one_token(capsys: Captured, tiny_folder: Path) -> None:
     assert failure(capsys, "--set", "judge.labels=[1, 10]", code=2) == (
-        "tiny.yaml  judge: label '10' is not one token after 'Score: ' for the tokenizer of "
-        f"'{tiny_folder}'. Use labels of one token each, for example the digits 1 to 9 or the "
-        "letters A to E, or a prefill that does not end in a space.\n"
+        "--set judge.labels=[1, 10]  judge: label '10' is not one token after 'Score: ' for the "
+        f"tokenizer of '{tiny_folder}'. Use labels of one token each, for example the digits "
+        "1 to 9 or the letters A to E, or a prefill that does not end in a space.\n"
     )
     assert not Path("runs").exists()
 
@@ -151,17 +151,19 @@ def test_labels_of_an_evaluator_are_checked_before_sampling(
 ) -> None:
     options = ("--swap", "evaluate=pairwise", "--set", "evaluate.0.labels=[left, right]")
     assert failure(capsys, *options, code=2) == (
-        "tiny.yaml  evaluate.0: label 'left' is not one token after 'Better answer: ' for the "
-        f"tokenizer of '{tiny_folder}'. Use labels of one token each, for example the digits 1 to "
-        "9 or the letters A to E, or a prefill that does not end in a space.\n"
+        "--swap evaluate=pairwise  evaluate.0: label 'left' is not one token after 'Better answer: "
+        f"' for the tokenizer of '{tiny_folder}'. Use labels of one token each, for example the "
+        "digits 1 to 9 or the letters A to E, or a prefill that does not end in a space.\n"
     )
     assert not Path("runs").exists()
 
 
 def test_an_adapter_for_layers_that_are_not_there(capsys: Captured) -> None:
-    assert failure(capsys, "--set", "train.lora.target_modules=[query, value]", code=2) == (
-        "tiny.yaml  train.lora.target_modules: no layer of the model is among query, value. Valid: "
-        "all-linear, or some of down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj\n"
+    setting = "train.lora.target_modules=[query, value]"
+    assert failure(capsys, "--set", setting, code=2) == (
+        f"--set {setting}  train.lora.target_modules: no layer of the model is among query, value. "
+        "Valid: all-linear, or some of down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, "
+        "v_proj\n"
     )
     assert not Path("runs").exists()
 

@@ -12,6 +12,7 @@ import typer
 
 import spa.api
 from spa.cli import plugins as plugin_commands
+from spa.cli import store as store_commands
 from spa.cli.app import COMMANDS
 from spa.engine.advice import ADVICE
 from spa.plugins import hookspecs
@@ -85,6 +86,17 @@ def test_commands_about_plugins() -> None:
     for info in plugin_commands.app.registered_commands:
         name = info.name or info.callback.__name__.replace("_", "-")
         assert f"spa plugins {name}" in page("commands")
+
+
+def test_commands_about_the_store() -> None:
+    section = page("commands").split("## `spa store`")[1].split("\n## ")[0]
+    group = typer.main.get_command(store_commands.app)
+    for name, command in group.commands.items():
+        assert f"spa store {name}" in section
+        for parameter in command.params:
+            longest = max(parameter.opts, key=len)
+            if longest.startswith("--") and longest != "--help":
+                assert longest in section
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spa.components.backends.hf import HFBackend
 from spa.components.judges.constitution import ConstitutionJudge
-from spa.engine.ahead import check_ahead
+from spa.engine.ahead import _once, check_ahead
 from spa.engine.models import ModelPool
 from spa.errors import PluginError, RecipeError
 from spa.recipe import Recipe
@@ -33,15 +34,33 @@ def wrong(recipe: Load) -> Recipe:
 def test_all_that_does_not_fit_is_told_at_once(wrong: Recipe) -> None:
     with pytest.raises(RecipeError) as caught:
         check_ahead(wrong, ModelPool())
-    assert [(p.file, p.path, p.message.split(" for the ")[0]) for p in caught.value.problems] == [
-        (wrong.source, "evaluate.1", "label 'first' is not one token after 'Better answer: '"),
-        (wrong.source, "judge", "label '10' is not one token after 'Score: '"),
+    found = [(p.file[:14], p.path, p.message.split(" for the ")[0]) for p in caught.value.problems]
+    assert found == [
+        ("--set evaluate", "evaluate.1", "label 'first' is not one token after 'Better answer: '"),
+        ("--set judge.la", "judge", "label '10' is not one token after 'Score: '"),
         (
-            wrong.source,
+            "--set train.lo",
             "train.lora.target_modules",
             "no layer of the model is among query. Valid: all-linear, or some of down_proj, "
             "gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj",
         ),
+    ]
+
+
+def test_what_is_written_in_the_file_has_its_line(recipe: Load) -> None:
+    loaded = recipe([])
+    problem = loaded.problem("train.lora.target_modules", "no such layers")
+    line = Path(loaded.source).read_text(encoding="utf-8").splitlines()[problem.line - 1]
+    # The key itself is a default: its section is shown.
+    assert line[problem.column - 1 :].startswith(("lora:", "train:"))
+    assert (problem.file, problem.path) == (loaded.source, "train.lora.target_modules")
+
+
+def test_what_is_wrong_for_several_is_told_once() -> None:
+    found = [("judge", "no such label."), ("evaluate.0", "no such label."), ("refine", "too long.")]
+    assert list(_once(found)) == [
+        ("judge", "no such label. The same holds for evaluate.0."),
+        ("refine", "too long."),
     ]
 
 

@@ -239,6 +239,7 @@ def test_a_prompt_longer_than_the_context_is_set_aside_with_its_length(
     assert line == {
         "job": "long",
         "reason": "too_long",
+        "attempts": 1,
         "message": "the prompt has 2,003 tokens and 8 are to be generated, but the model's context "
         "is 1,536. Shorten the prompt or lower max_tokens.",
     }
@@ -402,7 +403,10 @@ def test_a_name_cannot_be_taken_from_another_recipe(recipe: Load, tmp_path: Path
     run(recipe(), tmp_path, name="mine")
     with pytest.raises(RunError) as caught:
         run(recipe(["seed=1"]), tmp_path, name="mine")
-    assert str(caught.value).endswith("tiny.yaml). Choose another --name, or move the folder away.")
+    assert str(caught.value).endswith(
+        "tiny.yaml):\n  seed: 0 -> 1\nChoose another --name, or move the folder away; what the "
+        "stages made lies in the store and is found again."
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from spa.fields import ComponentConfig, Members, NotInKey
 from spa.plugins.catalogue import build_catalogue
-from spa.plugins.describe import default_text, describe_config, snippet
+from spa.plugins.describe import default_text, describe_config, long_default, snippet
 from spa.plugins.kinds import KINDS
 
 
@@ -61,7 +61,9 @@ def test_fields_are_described_in_the_words_of_recipes() -> None:
     assert default_text(fields["path"]) == "required"
     assert default_text(fields["weight"]) == "default 0.5"
     assert default_text(fields["doubled"]) == "default depends on other keys"
-    assert default_text(fields["text"]).endswith("x...")
+    assert default_text(fields["text"]) == "default below"
+    assert set(long_default(fields["text"]) or "") == {"x"}
+    assert long_default(fields["weight"]) is None
 
 
 def test_the_snippet_is_yaml_with_the_defaults() -> None:

@@ -54,6 +54,8 @@ NAMED = {
 }
 BODIES = {
     "malformed": b'{"choices": [{',
+    "echo-page": b"",  # the header with the key
+    "page": b"<html>\n<h1>Log in</h1>",
     "no-choices": b'{"choices": []}',
     "null": b'{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}',
     "withheld": b'{"choices": [{"message": {"content": null}, "finish_reason": "content_filter"}]}',
@@ -175,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, b'{"choices": [{"message": {"conte', {"content-length": "500"})
             self.close_connection = True
         elif name in BODIES:
-            self.send(200, BODIES[name], {})
+            self.send(200, BODIES[name] or self.headers["authorization"].encode(), {})
         elif name == "slow":
             time.sleep(3)
             self.reply(200, {"choices": [{"message": {"content": "late"}}]})

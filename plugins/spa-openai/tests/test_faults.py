@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from spa.api import ChatRequest, ChatResult, Message, RequestFailure, SpaError
+from spa.api import ChatRequest, ChatResult, LabelRequest, Message, RequestFailure, SpaError
 
 KEY = "sk-very-secret-0123456789"
 
@@ -72,11 +72,13 @@ def test_retry_after_is_waited_for(serve, connect):
         ("dribble", "timeout", "no answer within 1.5 seconds at any try"),
         ("drop", "server_error", "the connection broke at every try"),
         ("truncated", "server_error", "the connection broke at every try"),
-        ("malformed", "malformed", "the server's answer cannot be read: Invalid JSON"),
+        ("malformed", "malformed",
+         "/chat/completions cannot be read: it is no JSON object, and begins '{\"choices\": [{'"),
         ("no-choices", "malformed", "choices: Tuple should have at least 1 item"),
         ("null", "malformed", "choices.0.message.content: there is none"),
+        ("page", "malformed", "it is no JSON object, and begins '<html> <h1>Log in</h1>'"),
     ],
-)
+)  # fmt: skip
 def test_a_lasting_fault_sets_its_row_aside_and_the_others_go_on(
     serve, connect, fault, reason, said
 ):
@@ -133,17 +135,45 @@ def test_what_no_row_escapes_ends_the_stage(serve, connect, fault, said):
     assert len(server.bodies) == 2
 
 
-def test_a_wrong_key_is_named_by_its_variable(serve, connect, monkeypatch):
+def test_a_wrong_key_is_named_by_its_variable_and_nothing_else_is_blamed(
+    serve, connect, monkeypatch
+):
     server = serve("--key", KEY)
     monkeypatch.setenv("MY_KEY", "sk-wrong")
     backend = connect(server, api_key_env="MY_KEY")
-    (problem,) = backend.check([ask()])
+    (problem,) = backend.check([ask(), ask(prefill="x")])
     assert problem == (
         f"the server at {server.address}/v1 refuses the key in MY_KEY (401). Set api_key_env to "
         "the environment variable that holds a key which it takes."
     )
     with pytest.raises(SpaError, match="the key in MY_KEY is wrong, or may not use 'made-up'"):
         list(backend.answer([ask()]))
+
+
+def test_an_answer_that_gives_headers_back_betrays_no_key(serve, connect, monkeypatch):
+    monkeypatch.setenv("MY_KEY", KEY)
+    backend = connect(serve(), api_key_env="MY_KEY", max_retries=0)
+    ((_, failure),) = backend.answer([ask("fault=echo-page x")])
+    assert failure.message.endswith("begins 'Bearer [key]'")
+
+
+def test_a_server_without_log_probabilities_is_found_out_ahead(serve, connect):
+    server = serve("--no-logprobs")
+    labels = LabelRequest((Message("user", "Good?"),), labels=("1", "2"))
+    backend = connect(server)
+    assert backend.check([ask()]) == []
+    assert server.bodies == []
+    (problem,) = backend.check([labels, labels])
+    assert "gives no log-probabilities for 'made-up'" in problem
+    assert len(server.bodies) == 1
+
+
+def test_labels_are_tried_once(serve, connect):
+    server = serve()
+    labels = LabelRequest((Message("user", "Good?"),), labels=("1", "2"))
+    backend = connect(server)
+    assert backend.check([labels]) == backend.check([labels]) == []
+    assert len(server.bodies) == 1
 
 
 def test_the_right_key_opens(serve, connect, monkeypatch):

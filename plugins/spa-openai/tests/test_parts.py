@@ -228,9 +228,9 @@ def test_counts_that_are_null_are_none():
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"<html>", "Invalid JSON"),
-        (b"", "Invalid JSON"),
-        (b"[]", "should be an object"),
+        (b"<html>", "it is no JSON object, and begins '<html>'"),
+        (b"", "it is no JSON object, and begins ''"),
+        (b"[]", r"it is no JSON object, and begins '\[\]'"),
         (b"{}", "choices: Field required"),
         (b'{"choices": [{"message": {"content": 3}}]}', "content: Input should be a valid string"),
         (b'{"choices": [{"message": {"content": null}}]}', "content: there is none"),

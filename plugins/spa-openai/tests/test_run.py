@@ -45,7 +45,7 @@ def test_a_judge_behind_a_server(recipe, serve, monkeypatch, capsys):
     asked = len(server.bodies)
     # Two objectives of: three samples for each of seven prompts to train on, and an answer before
     # and after to each of three that are held out.
-    assert asked == 2 * (7 * 3 + 2 * 3)
+    assert asked == 1 + 2 * (7 * 3 + 2 * 3)
     written = [path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()]
     assert not any(KEY.encode() in content for content in [*written, str(said).encode()])
     assert "JUDGE_KEY" in next(Path("runs").glob("tiny*/run.json")).read_text()
@@ -62,6 +62,16 @@ def test_what_stops_a_run_is_said_before_it_begins(recipe, monkeypatch, capsys):
         capsys.readouterr().err.split()
     )
     assert not list(Path("runs").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_a_policy_without_weights_is_refused_where_it_is_written(recipe, capsys, command):
+    assert main([command, recipe.name, "--set", "model={use: openai, model: made-up}"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith(
+        "--set model={use: openai, model: made-up} model.use: backend 'openai' serves a model "
+        "without its weights, so it cannot be trained."
+    )
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def _print_fields(fields: tuple[FieldDescription, ...]) -> None:
     from rich.padding import Padding
 
     from spa.cli.console import out
-    from spa.plugins.describe import default_text
+    from spa.plugins.describe import default_text, long_default
 
     console = out()
     console.print("\nKeys:" if fields else "\nIt has no keys to set.")
@@ -112,6 +112,9 @@ def _print_fields(fields: tuple[FieldDescription, ...]) -> None:
             notes.append(f"Left out of cache keys: {field.not_in_key}.")
         for note in filter(None, notes):
             console.print(Padding(note, (0, 0, 0, 6), expand=False))
+        if (whole := long_default(field)) is not None:
+            console.print(Padding("Default:", (0, 0, 0, 6), expand=False))
+            console.print(Padding(whole, (0, 0, 0, 8), expand=False))
     console.print()
 
 

@@ -1,8 +1,9 @@
-"""``spa export``: turns what a run made into a form that other programs load."""
+"""``spa export``: turns what a run made into a form that other programs load, or its recipe."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 MERGED = "merged"
+RECIPE = "recipe"
 
 
 def export(
@@ -23,14 +25,23 @@ def export(
         Path, typer.Argument(help="Folder of a finished run, for example runs/quickstart.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder to write; must not exist, or be empty.")
-    ],
-    format: Annotated[
-        str,
+        Path | None,
         typer.Option(
-            "--format", "-f", help="What to write. Valid: llamafactory, merged, parquet, trl."
+            "--output",
+            "-o",
+            help="Folder to write; must not exist, or be empty. Of a recipe the file; without it, "
+            "the recipe goes to stdout.",
         ),
-    ] = MERGED,
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="What to write. Valid: llamafactory, merged, parquet, recipe, trl. "
+            "Default: recipe; with --output, merged.",
+        ),
+    ] = None,
     only: Annotated[
         int | None,
         typer.Option("--round", help="Pairs of this round only. Default: of all.", metavar="N"),
@@ -39,8 +50,9 @@ def export(
         bool, typer.Option("--json", help="Print one JSON record on stdout instead of text.")
     ] = False,
 ) -> None:
-    """Write a run's result in a form that other programs load.
+    """Write a run's result in a form that other programs load, or its recipe.
 
+    recipe: the recipe with every default, which `spa run` takes: spa export RUN > recipe.yaml
     merged: the model with its adapter merged in, loadable with plain transformers.
     trl, llamafactory: the preference pairs, for these trainers.
     parquet: the preference pairs with all that is known of them, token ids included.
@@ -50,9 +62,21 @@ def export(
     from spa.errors import UsageError
     from spa.export.folder import PAIR_FORMATS, export_pairs
 
-    if format not in {MERGED, *PAIR_FORMATS}:
-        valid = ", ".join(sorted({MERGED, *PAIR_FORMATS}))
-        raise UsageError(f"unknown format {format!r}. Valid: {valid}.")
+    valid = {MERGED, RECIPE, *PAIR_FORMATS}
+    if format is None:
+        pairs = sorted(PAIR_FORMATS) if only is not None else []
+        if pairs and output is None:
+            raise UsageError(f"--round needs --output and --format {' or '.join(pairs)}.")
+        format = RECIPE if output is None else MERGED
+    if format not in valid:
+        raise UsageError(f"unknown format {format!r}. Valid: {', '.join(sorted(valid))}.")
+    if format == RECIPE:
+        if only is not None:
+            raise UsageError("--round chooses among preference pairs, and a recipe has none.")
+        _recipe(open_run(run), output, as_json=as_json)
+        return
+    if output is None:
+        raise UsageError(f"format {format} writes a folder: say which with --output FOLDER.")
     if format == MERGED and only is not None:
         raise UsageError(
             "--round chooses among preference pairs, but the format merged writes a model. Leave "
@@ -65,6 +89,25 @@ def export(
         return
     exported = export_pairs(stored, output, PAIR_FORMATS[format], only)
     _say_pairs(exported, output, format, as_json=as_json)
+
+
+def _recipe(stored: StoredRun, output: Path | None, *, as_json: bool) -> None:
+    from spa.cli.console import err, print_json
+    from spa.export.folder import check_free
+    from spa.export.recipe import recipe_yaml
+
+    text = recipe_yaml(stored)
+    if as_json:
+        print_json({"kind": "export", "run": stored.name, "format": RECIPE, "recipe": text})
+    elif output is None:
+        typer.echo(text, nl=False)
+    else:
+        from spa.engine.files import disk_errors
+
+        check_free(output)
+        with disk_errors(output):
+            output.write_text(text, encoding="utf-8")
+        err().print(f"Next: {shlex.join(['spa', 'validate', str(output)])}", soft_wrap=True)
 
 
 def _merged(stored: StoredRun, output: Path, *, as_json: bool) -> None:

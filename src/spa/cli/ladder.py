@@ -18,7 +18,7 @@ __all__ = ["Ladder", "LiveLadder", "Rung", "clock"]
 
 State = Literal["waiting", "running", "done", "cached", "stopped"]
 LOG_EVERY = 15.0  # seconds between log lines of one stage
-EARLY = 0.1  # share of the rows before which a rate says nothing
+EARLY = 0.05  # share of the rows that must come in before their rate says something
 _SIGN = {"waiting": "·", "running": "▸", "done": "✓", "cached": "✓", "stopped": "■"}
 
 
@@ -35,6 +35,7 @@ class Rung:
     started: float = 0.0
     seconds: float | None = None
     note: str = ""
+    first: tuple[float, int] | None = None
 
     def elapsed(self) -> float | None:
         """Seconds that it took, or has taken so far."""
@@ -43,13 +44,17 @@ class Rung:
         return time.monotonic() - self.started if self.state == "running" else None
 
     def left(self) -> float | None:
-        """Seconds that it will still take, from the rate so far."""
-        elapsed = self.elapsed()
-        if self.state != "running" or not self.total or elapsed is None:
+        """Seconds that it will still take, from the rate since the first rows came.
+
+        Rows of an earlier process took no time in this one, and before the first row models load.
+        """
+        if self.state != "running" or not self.total or self.first is None:
             return None
-        if self.done < EARLY * self.total:
+        since, before = self.first
+        come = self.done - before
+        if come <= 0 or come < EARLY * (self.total - before):
             return None
-        return elapsed / self.done * (self.total - self.done)
+        return (time.monotonic() - since) / come * (self.total - self.done)
 
 
 class Ladder:
@@ -147,8 +152,9 @@ def _update(rung: Rung, event: RunEvent) -> None:
     rung.done, rung.failed = event.done, event.failed
     rung.total = event.total
     if event.kind == "stage_started":
-        rung.state, rung.started = "running", time.monotonic()
+        rung.state, rung.started, rung.first = "running", time.monotonic(), None
     elif event.kind == "stage_progress":
+        rung.first = rung.first or (time.monotonic(), event.done)
         rate = event.details.get("tokens_per_second")
         rung.rate = rate if isinstance(rate, float) else rung.rate
         rung.note = _notes(event) or rung.note

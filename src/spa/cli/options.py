@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["RunsDir", "Sets", "Swaps"]
+__all__ = ["MaxFailures", "RunsDir", "Sets", "Swaps"]
 
 Sets = Annotated[
     list[str] | None,
@@ -24,4 +24,13 @@ Swaps = Annotated[
 RunsDir = Annotated[
     Path,
     typer.Option("--runs-dir", help="Folder of runs and of what they share.", envvar="SPA_RUNS"),
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        "--max-failures",
+        help="Stop at a stage when more rows than that failed: 10, or 5%. Default: no limit, "
+        "unless all fail.",
+        metavar="N|P%",
+    ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -12,14 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spa.cli.options import RunsDir, Sets, Swaps
+from spa.cli.options import MaxFailures, RunsDir, Sets, Swaps
 
 if TYPE_CHECKING:
     from spa.cli.ladder import Ladder
+    from spa.engine.editions import Retry
+    from spa.engine.failing import FailureLimit
+    from spa.engine.outcome import RunResult
     from spa.recipe import Recipe
     from spa.types import RunEvent
 
-__all__ = ["quiet_libraries", "run"]
+__all__ = ["carry_out", "quiet_libraries", "run"]
+
+_RESUME = ("auto", "always", "never")
 
 
 def run(
@@ -31,6 +37,16 @@ def run(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run. Default: made from the recipe.")
     ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            "--resume",
+            help="auto: go on with what is there. always: refuse to do a finished stage anew. "
+            "never: begin anew in a folder and store of its own.",
+            metavar="auto|always|never",
+        ),
+    ] = "auto",
+    max_failures: MaxFailures = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe and list its stages; run nothing.")
     ] = False,
@@ -44,17 +60,25 @@ def run(
     interrupted.
     """
     from spa.cli.again import command_line
+    from spa.engine.failing import parse_limit
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
     from spa.training.roles import is_follower
 
+    _check_name(name)
+    limit = None if max_failures is None else parse_limit(max_failures)
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
+    if resume not in _RESUME:
+        raise typer.BadParameter(
+            f"{resume!r} is none of {', '.join(_RESUME)}.", param_hint="--resume"
+        )
     place = _place(runs_dir, name)
+    if max_failures is not None:
+        place += ["--max-failures", max_failures]
     again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
     if dry_run:
         _show_plan(loaded, again, as_json=as_json)
         return
-    _check_name(name)
     if is_follower():
         from spa.training.launched import follow
 
@@ -62,6 +86,16 @@ def run(
         logging.getLogger("spa").setLevel(logging.ERROR)  # the first process speaks for all
         follow()
         return
+    if resume == "always":
+        from spa.engine.planning.resume import refuse_to_redo
+
+        refuse_to_redo(loaded, runs_dir, name)
+    elif resume == "never":
+        from spa.engine.planning.resume import begin_anew
+
+        name = begin_anew(loaded, runs_dir, name)
+        place = _place(runs_dir, name)
+        again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
 
     def changed(setting: str) -> str | None:
         """The command with one setting more, if the recipe can take it.
@@ -77,26 +111,52 @@ def run(
         options = _place(runs_dir, None)
         return command_line(context, "run", [recipe], [*others, setting], swaps or (), options)
 
+    from spa.cli.console import print_json
+    from spa.cli.summary import print_summary
+
     options = _place(runs_dir, None)
     check = command_line(context, "judge-check", [recipe], sets or (), swaps or (), options)
-    _run(loaded, runs_dir, name, again, changed, check, as_json=as_json)
+    result = carry_out(loaded, runs_dir, name, again, changed=changed, limit=limit, as_json=as_json)
+    if as_json:
+        print_json({"kind": "result", "folder": str(result.folder), **result.manifest})
+    else:
+        print_summary(result.folder, result.manifest, check=check)
 
 
-def _run(
+def carry_out(
     loaded: Recipe,
     runs_dir: Path,
     name: str | None,
     again: str,
-    changed: Callable[[str], str | None],
-    check: str,
     *,
+    changed: Callable[[str], str | None] = lambda _: None,
+    limit: FailureLimit | None = None,
+    retry: Retry | None = None,
     as_json: bool,
-) -> None:
+) -> RunResult:
+    """Runs a recipe and shows its stages; what ends it early is said with the command to type next.
+
+    Args:
+        loaded: What to run.
+        runs_dir: Folder of runs.
+        name: Of the run; made from the recipe if None.
+        again: The command that goes on with it.
+        changed: The command with one setting more, None if the recipe cannot take it.
+        limit: How many rows of a stage may fail.
+        retry: Tries rows again that failed.
+        as_json: Whether events are printed on stdout.
+
+    Raises:
+        typer.Exit: If it ended early.
+        SpaError: As `spa.engine.pipeline.run_recipe` says.
+        KeyboardInterrupt: If the user asked to stop.
+    """
     from spa.cli.console import err, print_error, print_json
-    from spa.cli.summary import print_funnel, print_summary
+    from spa.cli.summary import print_funnel
+    from spa.engine.failing import TooManyFailures
     from spa.engine.interrupt import Interrupt
     from spa.engine.outcome import NothingToTrainOn
-    from spa.engine.pipeline import run_recipe
+    from spa.engine.pipeline import default_run_name, run_recipe
     from spa.plugins.catalogue import load_catalogue
     from spa.training.roles import is_launched
 
@@ -117,8 +177,14 @@ def _run(
 
     try:
         with followers, ladder, Interrupt() as interrupt:
-            result = run_recipe(
-                loaded, runs=runs_dir, name=name, listen=listen, interrupt=interrupt
+            return run_recipe(
+                loaded,
+                runs=runs_dir,
+                name=name,
+                listen=listen,
+                interrupt=interrupt,
+                limit=limit,
+                retry=retry,
             )
     except KeyboardInterrupt:
         err().print(
@@ -133,10 +199,13 @@ def _run(
         following = command or f"change the recipe, then type: {again}"
         err().print(f"Next: {following}", soft_wrap=True)
         raise typer.Exit(nothing.exit_code) from nothing
-    if as_json:
-        print_json({"kind": "result", "folder": str(result.folder), **result.manifest})
-    else:
-        print_summary(result.folder, result.manifest, check=check)
+    except TooManyFailures as many:
+        print_error(many)
+        folder = runs_dir / (name or default_run_name(loaded))
+        following = shlex.join(["spa", "retry", str(folder)]) if many.committed else again
+        hint = "with a higher --max-failures, or after the cause is mended, which tries them again"
+        err().print(f"Next, {hint}: {following}", soft_wrap=True)
+        raise typer.Exit(many.exit_code) from many
 
 
 def _ladder(loaded: Recipe, *, as_json: bool) -> Ladder:
@@ -165,7 +234,9 @@ def _show_plan(loaded: Recipe, again: str, *, as_json: bool) -> None:
 
 
 def _check_name(name: str | None) -> None:
-    if name is not None and (name in ("", ".", "..", "store") or Path(name).name != name):
+    if name is None:
+        return
+    if name in ("", ".", "..", "store") or Path(name).name != name or not name.isprintable():
         raise typer.BadParameter(
             f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
             param_hint="--name",

@@ -50,7 +50,7 @@ def print_summary(
     for table in metrics_tables(manifest["metrics"], _confidences(manifest)):
         console.print()
         console.print(table)
-    for note in _notes(manifest):
+    for note in _notes(manifest, folder):
         console.print(f"\nNote: {note}", style="yellow")
     if cost := _cost(manifest["stages"]):
         console.print(f"\n{cost}")
@@ -176,7 +176,7 @@ def _figure(metric: Mapping[str, Any]) -> str:
     return text + (f" ({metric['missing']} missing)" if metric["missing"] else "")
 
 
-def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
+def _notes(manifest: Mapping[str, Any], folder: Path) -> Iterable[str]:
     """What a reader must know before believing the figures."""
     if _asked(manifest):
         yield from dict.fromkeys(_of_the_judge(manifest))
@@ -184,6 +184,11 @@ def _notes(manifest: Mapping[str, Any]) -> Iterable[str]:
         yield (
             f"responses without a score: {', '.join(left_out)}. They are in no pair, and a missing "
             "score is in no mean."
+        )
+    if failed := _failed(manifest["stages"]):
+        yield (
+            f"rows that failed: {failed}. They count as lost or missing in every figure that they "
+            f"belong to. What may help: spa retry {shlex.quote(str(folder))}"
         )
     if manifest["recipe"]["evaluate"] and not manifest["metrics"]:
         yield "no prompt is held out, so nothing was evaluated. Set prompts.split.heldout."
@@ -268,6 +273,17 @@ def _unscored(stage: Mapping[str, Any]) -> str:
         return ""
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     return f"{sum(reasons.values())} of {stage['rows']} in {stage['name']} ({why})"
+
+
+def _failed(stages: Iterable[Mapping[str, Any]]) -> str:
+    """In which stages rows failed, how many and why; empty for none. Training has its own words."""
+    from spa.engine.failing import counted
+
+    return "; ".join(
+        f"{stage['failed']:,} in {stage['name']} ({counted(stage['failure_reasons'])})"
+        for stage in stages
+        if stage.get("failed") and stage["name"] != "train"
+    )
 
 
 def _cost(stages: Iterable[Mapping[str, Any]]) -> str:

@@ -32,6 +32,7 @@ def validate(
     from spa.cli.again import command_line
     from spa.cli.console import json_text
     from spa.cli.harmless import harmless
+    from spa.engine.policy import untrainable
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
 
@@ -41,6 +42,8 @@ def validate(
     for path in recipes:
         try:
             recipe = load_recipe(path, sets=sets, swaps=swaps)
+            if (problem := untrainable(recipe)) is not None:
+                raise RecipeError([problem])
         except RecipeError as error:
             failed.append(path)
             records.append(_refused(path, error))

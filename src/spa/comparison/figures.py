@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from spa.comparison.paired import PairedDifference, holm, paired_difference
 from spa.comparison.recipes import SettingDifference, differences
 from spa.comparison.series import TRAINED, Figure, FigureSeries, read_series
+from spa.engine.failing import counted
 from spa.engine.stored_run import StoredRun
 from spa.errors import UsageError
 
@@ -125,6 +126,14 @@ def _notes(
         for run in runs
         if run.manifest.get("status") != "done"
     ]
+    for run in runs:
+        failed = [
+            f"{stage['failed']:,} in {stage['name']} ({counted(stage['failure_reasons'])})"
+            for stage in run.manifest.get("stages") or ()
+            if stage.get("failed") and stage["name"] != "train"
+        ]
+        if failed:
+            notes.append(f"rows failed in run {run.name}: {'; '.join(failed)}")
     if not figures:
         notes.append("no run has figures: recipes need held-out prompts and a section 'evaluate'")
     for run, own in zip(runs[1:], series[1:], strict=True):

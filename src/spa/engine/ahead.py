@@ -14,7 +14,7 @@ from spa.engine.components import create
 from spa.engine.models import ModelPool
 from spa.engine.policy import Policy
 from spa.engine.stages.combine import combined_scale
-from spa.errors import PluginError, Problem, RecipeError, RunError, SpaError
+from spa.errors import PluginError, RecipeError, RunError, SpaError
 from spa.models.devices import too_few_accelerators
 from spa.models.lora import no_layer_for_adapter
 from spa.recipe import ComponentSpec, Recipe
@@ -65,9 +65,17 @@ def refuse_unanswerable(recipe: Recipe, askers: Iterable[_Asker], models: ModelP
 
 def _raise(recipe: Recipe, found: Sequence[tuple[str, str]]) -> None:
     if found:
-        raise RecipeError(
-            [Problem(message, file=recipe.source, path=path) for path, message in found]
-        )
+        raise RecipeError([recipe.problem(path, message) for path, message in _once(found)])
+
+
+def _once(found: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Each message once, with all the places that it holds for."""
+    paths: dict[str, list[str]] = {}
+    for path, message in found:
+        paths.setdefault(message, []).append(path)
+    for message, (first, *others) in paths.items():
+        also = f" The same holds for {', '.join(others)}." if others else ""
+        yield first, f"{message}{also}"
 
 
 def _refused(askers: Iterable[_Asker], models: ModelPool) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ import numpy as np
 from spa.engine.lines import LineFile, Place
 from spa.types import ChatRequest, ChatResult, LabelRequest, LabelResult, Request, Result
 
-__all__ = ["AnswerLog", "request_key"]
+__all__ = ["AnswerLog", "decoded_answer", "request_key"]
 
 _RECENT = 1 << 15
 _PREFIX = 16  # hexadecimal digits of a key that the index holds; the line on disk has all of them
@@ -60,6 +60,16 @@ def request_key(request: Request) -> str:
     """The sha256 of a request with its seed."""
     kind = _KINDS.get(type(request)) or type(request).__name__.encode()
     return hashlib.sha256(kind + _encode(request)).hexdigest()
+
+
+def decoded_answer(line: bytes) -> Result:
+    """The answer that a line holds.
+
+    Args:
+        line: A JSON object as `AnswerLog` writes it, without its checksum.
+    """
+    found = _line.decode(line)
+    return found.result if isinstance(found, _ChatLine) else _labels(found.result)
 
 
 class AnswerLog:

@@ -16,11 +16,24 @@ from pydantic import BaseModel
 
 from spa.fields import Members, NotInKey
 
-__all__ = ["SeedsBelow", "canonical_json", "derive_seed", "key_config", "stage_key"]
+__all__ = [
+    "KEY_FILE",
+    "SCHEME",
+    "SeedsBelow",
+    "canonical_json",
+    "derive_seed",
+    "edition_key",
+    "key_config",
+    "key_record",
+    "stage_key",
+]
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 SCHEME = 1  # raise when keys are made in another way, so that old folders are not found
+
+KEY_FILE = "key.json"
+"""Name of the file beside a stage's rows that says what its key is made of."""
 
 
 def canonical_json(value: object) -> str:
@@ -31,6 +44,35 @@ def canonical_json(value: object) -> str:
 def stage_key(stage: str, parts: Mapping[str, Any]) -> str:
     """The key of a stage, 64 hexadecimal digits."""
     text = canonical_json({"scheme": SCHEME, "stage": stage, "parts": parts})
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def key_record(
+    stage: str, key: str, parts: Mapping[str, Any], model: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What `KEY_FILE` says, so that two keys can be told apart by what they are made of.
+
+    Args:
+        stage: Name of the stage.
+        key: Its key.
+        parts: What it is made of.
+        model: What the model's fingerprint is made of, by name, where its backend says.
+    """
+    return {
+        "format": 1,
+        "scheme": SCHEME,
+        "stage": stage,
+        "key": key,
+        "parts": dict(parts),
+        "fingerprint_parts": None if model is None else dict(model),
+    }
+
+
+def edition_key(key: str, edition: int) -> str:
+    """The key of an edition of a stage, see `spa.engine.editions`; of edition 0 the stage's own."""
+    if not edition:
+        return key
+    text = canonical_json({"scheme": SCHEME, "edition": edition, "of": key})
     return hashlib.sha256(text.encode()).hexdigest()
 
 

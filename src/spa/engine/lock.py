@@ -23,7 +23,7 @@ from pathlib import Path
 from spa.engine.files import disk_errors
 from spa.errors import RunError
 
-__all__ = ["FILE", "Holder", "clear_leftovers", "is_abandoned", "writer_lock"]
+__all__ = ["FILE", "Holder", "clear_leftovers", "holder", "is_abandoned", "writer_lock"]
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
@@ -72,6 +72,18 @@ class Holder:
     def __str__(self) -> str:
         """For messages."""
         return f"process {self.pid} on {self.host}"
+
+
+def holder(folder: Path) -> Holder | None:
+    """Who is writing in a folder, as far as can be told at once; None if nobody is.
+
+    Changes nothing. A process on another machine counts as living: only watching tells.
+    """
+    path = folder / FILE
+    found = _read(path)
+    if found is None or (found.host == socket.gethostname() and _is_gone(found, path)):
+        return None
+    return found
 
 
 @contextmanager

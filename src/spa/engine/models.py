@@ -45,6 +45,7 @@ class ModelPool:
         self._remote: dict[str, _Held] = {}
         self._fingerprints: dict[str, str] = {}
         self._tokenizers: dict[str, str | None] = {}
+        self._told: dict[str, Mapping[str, str]] = {}
 
     def get(self, spec: ComponentSpec) -> Backend:
         """The backend of a section; what it leaves no room for is closed.
@@ -71,6 +72,22 @@ class ModelPool:
             with _unstarted(spec) as backend:
                 self._fingerprints[name] = backend.fingerprint()
         return self._fingerprints[name]
+
+    def told(self, spec: ComponentSpec) -> Mapping[str, str]:
+        """What a model's fingerprint is made of; nothing if its backend does not say.
+
+        Raises:
+            PluginError: If the backend breaks on it.
+        """
+        name = _name(spec)
+        if name not in self._told:
+            with _unstarted(spec) as backend:
+                ask: Callable[[], Mapping[str, str]] | None = getattr(
+                    backend, "fingerprint_parts", None
+                )
+                told = {} if ask is None else dict(_call(spec, "fingerprint_parts", ask))
+                self._told[name] = told
+        return self._told[name]
 
     def tokenizer_fingerprint(self, spec: ComponentSpec) -> str | None:
         """The identity of the tokenizer of a section's model, None where its backend says none.

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spa.engine.ahead import check_ahead
+from spa.engine.changes import changes, told
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
+from spa.engine.editions import Retry
+from spa.engine.failing import FailureLimit
 from spa.engine.files import disk_errors, write_json
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import find_check
@@ -22,7 +25,7 @@ from spa.engine.lock import writer_lock
 from spa.engine.manifest import git_state, hardware, read_manifest, versions
 from spa.engine.models import ModelPool
 from spa.engine.outcome import NothingToTrainOn, RunResult
-from spa.engine.policy import Policy
+from spa.engine.policy import Policy, untrainable
 from spa.engine.rounds import make_pairs
 from spa.engine.stages.base import StageRows
 from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
@@ -31,7 +34,7 @@ from spa.engine.stages.prompts import count_split, prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.train import train_stage
 from spa.engine.uses import UseLog
-from spa.errors import RunError
+from spa.errors import RecipeError, RunError
 from spa.models.identity import model_type, parameter_count
 from spa.models.spec import ModelSpec
 from spa.plugins.catalogue import load_catalogue
@@ -39,7 +42,7 @@ from spa.plugins.provenance import plugin_records
 from spa.recipe import ComponentSpec, Recipe
 from spa.types import JsonValue, Prompt, RunEvent, Scored
 
-__all__ = ["default_run_name", "planned_stages", "run_recipe"]
+__all__ = ["default_run_name", "plan_stages", "planned_stages", "run_recipe"]
 
 Status = Literal["running", "done", "failed", "interrupted"]
 
@@ -80,8 +83,12 @@ def run_recipe(
     *,
     runs: Path,
     name: str | None = None,
+    first: int | None = None,
+    training: bool = True,
     listen: Callable[[RunEvent], None] = lambda _: None,
     interrupt: Interrupt | None = None,
+    limit: FailureLimit | None = None,
+    retry: Retry | None = None,
 ) -> RunResult:
     """Runs a recipe from its first stage that is not in the store yet.
 
@@ -89,27 +96,37 @@ def run_recipe(
         recipe: What to run.
         runs: Folder for runs and for the store that they share.
         name: Name of the run; `default_run_name` if None.
+        first: Use only so many training prompts and as many held-out ones, for a trial.
+        training: False: stop before the first training; the run then makes no model.
         listen: Told of everything that happens.
         interrupt: Tells training when to stop.
+        limit: How many rows of a stage may fail; None: all but the last.
+        retry: Tries rows again that failed, in the folder of a run of this recipe. What came of it
+            is noted there.
 
     Raises:
         NothingToTrainOn: If no preference pair is left.
+        TooManyFailures: If more rows failed in a stage than the limit allows.
         RecipeError: If a later stage could not be run on this model; nothing was done.
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
     """
     check_components(recipe)
-    Policy("base", recipe.model).spec()
+    if (problem := untrainable(recipe)) is not None:
+        raise RecipeError([problem])
     with closing(ModelPool()) as models:
         context = RunContext(
             name=name or default_run_name(recipe),
             recipe=recipe,
+            first=first,
             runs=runs,
             models=models,
             interrupt=interrupt or Interrupt(),
             listen=listen,
+            limit=limit,
+            retry=retry,
         )
-        run = _Run(context)
+        run = _Run(context, training=training)
         run.claim()
         if not run.finished_before:  # what was carried out once needs no libraries to be loaded
             check_ahead(recipe, models)
@@ -117,8 +134,25 @@ def run_recipe(
             return _carry_out(run)
 
 
+def plan_stages(context: RunContext) -> None:
+    """Goes the way of a run through its stages with a planner; nothing is done and nothing written.
+
+    Raises:
+        SpaError: If a source, a component or a model cannot be read.
+    """
+    _PlannedRun(context).all()
+
+
 def _carry_out(run: _Run) -> RunResult:
     context, listen = run.context, run.context.listen
+
+    def noting(event: RunEvent) -> None:
+        """A run that is under way, or was killed, can be read up to its last finished stage."""
+        if event.kind == "stage_started":
+            run.note("running")
+        listen(event)
+
+    context.listen = noting
     listen(RunEvent("run_started", context.name))
     try:
         run.note("running")
@@ -143,8 +177,9 @@ def _carry_out(run: _Run) -> RunResult:
 class _Run:
     """A run under way, and its manifest."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, training: bool = True) -> None:
         self.context = context
+        self.training = training
         self.folder = context.runs / context.name
         context.use = UseLog(self.folder).add
         self.started = time.time()
@@ -164,6 +199,7 @@ class _Run:
             RunError: If it holds a run of another recipe, or a manifest that cannot be read.
         """
         file = self.folder / "run.json"
+        resolved = self.context.recipe.resolved()
         if not file.is_file():
             return
         try:
@@ -173,12 +209,20 @@ class _Run:
                 f"{file} cannot be read: {error}. Choose another --name, or move the folder away; "
                 "what the stages made lies in the store and is found again."
             ) from error
-        if before["recipe"] != json.loads(json.dumps(self.context.recipe.resolved())):
+        different = list(changes(before["recipe"], json.loads(json.dumps(resolved))))
+        if different:
             raise RunError(
-                f"{self.folder} holds a run of another recipe ({before['recipe_file']}). "
-                "Choose another --name, or move the folder away."
+                f"{self.folder} holds a run of another recipe ({before['recipe_file']}):\n"
+                f"{told(different)}\n"
+                "Choose another --name, or move the folder away; what the stages made lies in the "
+                "store and is found again."
             )
         self.finished_before = before["status"] == "done"
+        self.context.editions.update(before.get("editions", {}))
+        if self.context.retry is not None:
+            self.context.retry.recorded = {
+                (stage["round"], stage["name"]): stage["key"] for stage in before["stages"]
+            }
 
     def all(self) -> None:
         """Runs all stages."""
@@ -196,6 +240,8 @@ class _Run:
             self.note("running")
             if number == 1 and judged_at_all:
                 answers["base"] = _answers(context, prompts, base, base)
+            if not self.training:
+                return
             result = train_stage(context, data.groups, data.pairs, data.objectives, policy)
             trained = policy.trained(f"round-{number}", result.path, result.kind)
             policies.append(trained)
@@ -263,6 +309,7 @@ class _Run:
             "recipe_file": context.recipe.source,
             "recipe": context.recipe.resolved(),
             "stages": [asdict(stage) for stage in context.stages],
+            "editions": dict(context.editions),
             "funnels": self.funnels,
             "metrics": self.metrics,
             "outputs": self.outputs,
@@ -272,6 +319,15 @@ class _Run:
         if status == "done" or not self.finished_before:
             write_json(self.folder / "run.json", manifest)
         return manifest
+
+
+class _PlannedRun(_Run):
+    """The same way through the stages, without a manifest."""
+
+    def note(self, status: Status) -> dict[str, Any]:
+        """Writes nothing."""
+        del status
+        return {}
 
 
 def _models(recipe: Recipe) -> dict[str, Any]:

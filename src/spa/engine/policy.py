@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from spa.errors import RunError
+from spa.errors import Problem, RunError
 from spa.models.spec import ModelSpec
-from spa.recipe import ComponentSpec
+from spa.recipe import ComponentSpec, Recipe
 
-__all__ = ["Policy"]
+__all__ = ["Policy", "untrainable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +62,12 @@ class Policy:
             device=getattr(config, "device", "auto"),
             chat_template_kwargs=getattr(config, "chat_template_kwargs", {}),
         )
+
+
+def untrainable(recipe: Recipe) -> Problem | None:
+    """Why a recipe's model cannot be the policy; None if it can."""
+    try:
+        Policy("base", recipe.model).spec()
+    except RunError as error:
+        return recipe.problem("model.use", str(error))
+    return None

@@ -66,6 +66,8 @@ def make_pairs(context: RunContext, prompts: StageRows[Prompt], policy: Policy) 
     groups = partial(_kept, assembled, verdicts)
     kept = sum(verdicts.column("keep"))
     pairs = pairs_stage(context, groups, kept, objectives, (*reads, verdicts.key))
+    if pairs.planned:
+        return RoundPairs(groups, pairs, objectives, ())
     denoisers = [spec.registered.qualified for spec in recipe.denoise]
     steps = tuple(funnel(_all_verdicts(verdicts), denoisers, pairs))
     if not pairs.rows:

@@ -250,6 +250,10 @@ class RowWriter(Generic[R]):
         line = FailedJob(job, failure.reason, message, tried)
         self._failed.append(msgspec.json.encode(line))
 
+    def tried(self, job: str, attempts: int) -> None:
+        """Notes how often a job was tried elsewhere, before it is tried here."""
+        self._attempts[job] = max(attempts, self._attempts.get(job, 0))
+
     def commit(self, info: Mapping[str, Any]) -> None:
         """Writes the parquet file and the marker, then removes the part file.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spa.engine.places import store_of
 from spa.errors import RunError, SpaError, UsageError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class StoredRun:
 
     @property
     def store(self) -> Path:
-        """The folder of stages, which all runs beside this one share."""
-        return self.folder.resolve().parent / "store"
+        """The folder of stages: that which the runs beside it share, or one of its own."""
+        return store_of(self.folder.resolve())
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -98,7 +99,10 @@ def stage_rows(run: StoredRun, record: Mapping[str, Any], row_type: type[R]) -> 
     """
     from spa.engine.store import StageFolder
 
-    folder = StageFolder(run.store / record["folder"], row_type)
+    name = str(record["folder"])
+    if name in ("", "..") or name != Path(name).name:  # the run may be a stranger's
+        raise RunError(f"{run.folder}/run.json names no folder of the store: {name!r}.")
+    folder = StageFolder(run.store / name, row_type)
     if not folder.is_committed:
         raise RunError(
             f"{run.folder}: its stage {record['name']} is gone: {folder.path} is missing or not "

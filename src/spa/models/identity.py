@@ -9,13 +9,14 @@ from pathlib import Path
 
 from spa.errors import SpaError
 from spa.models.cache import file_sha256
-from spa.models.loading import LFS_HINT, pick_dtype
+from spa.models.loading import LFS_HINT, device_kind
 from spa.models.location import is_hub_name, local_path
 from spa.models.spec import ModelSpec
 
 __all__ = [
     "checkpoint_dtype",
     "fingerprint",
+    "fingerprint_parts",
     "folder_fingerprint",
     "model_type",
     "parameter_count",
@@ -46,7 +47,52 @@ def fingerprint(spec: ModelSpec) -> str:
         else folder_fingerprint(local_path(spec.path))
     )
     adapter = folder_fingerprint(Path(spec.adapter)) if spec.adapter else "none"
-    return hashlib.sha256(f"{base}|{adapter}|{pick_dtype(spec)}".encode()).hexdigest()
+    return hashlib.sha256(f"{base}|{adapter}|{_computing_dtype(spec)}".encode()).hexdigest()
+
+
+def fingerprint_parts(spec: ModelSpec) -> dict[str, str]:
+    """What `fingerprint` covers, each by itself, so that one can say which of it changed.
+
+    Returns:
+        Hashes by name: ``weights``, ``config``, ``tokenizer``, ``chat template``, ``adapter`` and,
+        as it is, ``dtype``; of a model of the hub its commit in place of the first four.
+
+    Raises:
+        SpaError: If the model's files cannot be found.
+    """
+    adapter = folder_fingerprint(Path(spec.adapter)) if spec.adapter else "none"
+    rest = {"adapter": adapter, "dtype": _computing_dtype(spec)}
+    if is_hub_name(spec.path):
+        return {"commit": _hub_commit(spec.path), **rest}
+    folder = local_path(spec.path)
+    parts: dict[str, list[str]] = {
+        "weights": [],
+        "config": [],
+        "tokenizer": [],
+        "chat template": [],
+    }
+    try:
+        for file in sorted(f for f in folder.glob("*") if f.is_file() and f.suffix in _SUFFIXES):
+            if file.name != "tokenizer_config.json":  # it may hold the chat template, too
+                parts[_part_of(file, folder)].append(f"{file.name} {file_sha256(file)}")
+        template, others = _tokenizer_config(folder / "tokenizer_config.json")
+    except OSError as error:
+        raise SpaError(_unreadable(error, folder)) from error
+    parts["chat template"].append(template)
+    parts["tokenizer"].append(others)
+    hashed = {
+        name: hashlib.sha256("\n".join(lines).encode()).hexdigest() for name, lines in parts.items()
+    }
+    return {**hashed, **rest}
+
+
+def _part_of(file: Path, folder: Path) -> str:
+    """The part of a model that a file belongs to."""
+    if file.suffix == ".jinja" or file.name == "chat_template.json":
+        return "chat template"
+    if _of_tokenizer(file, folder):
+        return "tokenizer"
+    return "weights" if file.suffix == ".safetensors" else "config"
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -137,6 +183,33 @@ def _of_tokenizer(file: Path, folder: Path) -> bool:
         beside
         and (file.name in _TOKENIZER_FILES or file.suffix in {".jinja", ".model", ".tiktoken"})
     )
+
+
+def _tokenizer_config(file: Path) -> tuple[str, str]:
+    """The chat template in a tokenizer's settings, and the rest of them; both as text."""
+    if not file.is_file():
+        return "", ""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        settings = json.loads(text)
+        template = settings.pop("chat_template", None)
+    except (ValueError, AttributeError):
+        return "", text
+    return json.dumps(template), json.dumps(settings, sort_keys=True)
+
+
+def _computing_dtype(spec: ModelSpec) -> str:
+    """The dtype of `spa.models.loading.pick_dtype` as text, without importing torch.
+
+    Raises:
+        SpaError: If there is no such dtype.
+    """
+    names = ("float32", "bfloat16", "float16")
+    if spec.dtype in names:
+        return f"torch.{spec.dtype}"
+    if spec.dtype != "auto":
+        raise SpaError(f"unknown dtype {spec.dtype!r}. Valid: auto, {', '.join(names)}.")
+    return "torch.float32" if device_kind(spec) == "cpu" else "auto"
 
 
 def _configured(spec: ModelSpec, key: str) -> str | None:

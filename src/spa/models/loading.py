@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 
 from spa.errors import SpaError
 from spa.models.location import local_path, model_source
+from spa.models.machine import has_accelerator
 from spa.models.quiet import peft_without_deprecations
 from spa.models.spec import ModelSpec
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LFS_HINT",
     "check_adapter",
+    "device_kind",
     "load_model",
     "load_policy",
     "load_tokenizer",
@@ -43,6 +45,13 @@ def pick_device(spec: ModelSpec) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("cpu")
+
+
+def device_kind(spec: ModelSpec) -> str:
+    """The kind of a spec's device, ``"cpu"`` or ``"cuda"`` for example, without importing torch."""
+    if spec.device != "auto":
+        return spec.device.partition(":")[0]
+    return "cuda" if has_accelerator() else "cpu"
 
 
 def pick_dtype(spec: ModelSpec) -> torch.dtype | str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from spa.plugins.kinds import Kind
 
-__all__ = ["FieldDescription", "default_text", "describe_config", "snippet"]
+__all__ = ["FieldDescription", "default_text", "describe_config", "long_default", "snippet"]
 
 _WORDS: Mapping[Any, str] = {
     str: "text",
@@ -88,8 +88,17 @@ def default_text(field: FieldDescription) -> str:
         return "required"
     if field.derived:
         return "default depends on other keys"
+    return "default below" if long_default(field) else f"default {_yaml(field.default)}"
+
+
+def long_default(field: FieldDescription) -> str | None:
+    """A default that is too long to stand beside its key: a template as it is, else as YAML."""
+    if field.required or field.derived:
+        return None
     value = _yaml(field.default)
-    return f"default {value if len(value) <= _LONGEST else value[:_LONGEST] + '...'}"
+    if len(value) <= _LONGEST:
+        return None
+    return field.default if isinstance(field.default, str) else value
 
 
 def _fields(config: type[BaseModel], prefix: str) -> Iterator[FieldDescription]:

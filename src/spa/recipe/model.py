@@ -6,12 +6,14 @@ paths are absolute. `Recipe.resolved` writes it down again as a recipe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
+from spa.errors import Problem
 from spa.plugins.registered import Registered
 from spa.recipe.sections import AnswerConfig, SplitConfig, TrainConfig
+from spa.recipe.tree import Mapping, find
 from spa.types import JsonValue, Objective
 
 __all__ = ["Asker", "AskingSpec", "ComponentSpec", "JudgeSpec", "PromptsSpec", "Recipe", "takes"]
@@ -130,6 +132,7 @@ class Recipe:
         evaluate: What measures them.
         iterations: Rounds of the whole method, at least 1.
         requires: Distributions that it needs.
+        written: As it was written, each value with its place; None for one made in code.
     """
 
     name: str
@@ -149,6 +152,20 @@ class Recipe:
     evaluate: tuple[AskingSpec, ...]
     iterations: int = 1
     requires: tuple[str, ...] = ()
+    written: Mapping | None = field(default=None, compare=False, repr=False)
+
+    def problem(self, path: str, message: str) -> Problem:
+        """A mistake that only shows once models are known, where it was written.
+
+        Args:
+            path: Dotted place in the recipe, for example ``"judge.members.0"``.
+            message: What is wrong.
+        """
+        if self.written is None:
+            return Problem(message, file=self.source, path=path)
+        steps = [int(step) if step.isdecimal() else step for step in path.split(".")]
+        _, place, _ = find(self.written, steps)
+        return place.problem(message, path)
 
     @property
     def askers(self) -> tuple[Asker, ...]:

@@ -102,6 +102,7 @@ class _Validation:
             evaluate=tuple(map(_asking, many["evaluate"])),
             iterations=settings.iterations,
             requires=settings.requires,
+            written=self.root,
         ), []
 
     def note(self, node: Node, message: str, *path: str | int) -> None:

@@ -201,6 +201,13 @@ def _check_labels(
         for before, after in zip(labelled, _ask(backend, turned), strict=True):
             worst = _distance(before.logprobs, after.logprobs[::-1])
             require(worst <= 0.1, f"they differ by {worst:.2g} nats")
+    parts: Callable[[], Mapping[str, str]] | None = getattr(backend, "fingerprint_parts", None)
+    if parts is not None:
+        with checks.that("fingerprint_parts are texts by name, the same each time"):
+            told = dict(parts())
+            texts = all(isinstance(each, str) for part in told.items() for each in part)
+            require(bool(told) and texts, f"{told}")
+            require(told == dict(parts()), "they differ from call to call")
     check: Callable[[Sequence[Request]], Sequence[str]] | None = getattr(backend, "check", None)
     if check is not None:
         with checks.that("check has nothing against what was answered"):

@@ -59,7 +59,8 @@ def test_what_is_asked_for_and_what_accelerators_take_stays() -> None:
     [({"avx512_bf16": True}, True), ({"bf16": True}, True), ({"avx2": True}, False)],
 )
 def test_the_processor_is_asked(
-    capabilities: dict[str, bool], able: bool, monkeypatch: pytest.MonkeyPatch
+    capabilities: dict[str, bool], able: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SPA_CACHE", str(tmp_path))  # what is found is remembered
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert computes_bfloat16() == able

@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -43,6 +43,7 @@ def test_other_scales_are_mapped_to_the_first_members() -> None:
     assert score.value == 5.0
 
 
+@example(scales=[(683.2319081766789, 684.2319081766789), (0.0, 1.0), (0.0, 1.0)], share=0.0)
 @given(
     scales=st.lists(
         st.tuples(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3)).map(lambda t: (t[0], t[0] + t[1])),

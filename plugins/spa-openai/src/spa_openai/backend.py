@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-from spa.api import Request, RequestFailure, Result, SpaError, Waiting
+from spa.api import LabelRequest, Request, RequestFailure, Result, SpaError, Waiting
 from spa_openai.asking import Asker
 from spa_openai.checking import problems
 from spa_openai.config import OpenAIConfig
@@ -34,6 +34,7 @@ class OpenAIBackend:
         self._spending = Spending(config.price, config.max_cost)
         self._worker: Worker | None = None
         self._asker: Asker | None = None
+        self._labels_come = False
 
     def fingerprint(self) -> str:
         """Hash of what the recipe says of the model. What the server really runs, it cannot know.
@@ -44,12 +45,24 @@ class OpenAIBackend:
         return hashlib.sha256(json.dumps(["openai", *said]).encode()).hexdigest()
 
     def check(self, requests: Sequence[Request]) -> Sequence[str]:
-        """Why requests like these could not be answered; asks the server what it is, once."""
+        """Why requests like these could not be answered; asks the server what it is, once.
+
+        One label request is sent: whether a server gives log-probabilities is said nowhere.
+        """
         try:
             worker, asker = self._start()
         except SpaError as error:
             return [str(error)]
-        return problems(self.config, worker.run(asker.server()), requests)
+        found = problems(self.config, worker.run(asker.server()), requests)
+        labels = next((each for each in requests if isinstance(each, LabelRequest)), None)
+        if found or labels is None or self._labels_come:
+            return found
+        try:
+            worker.run(asker.ask(labels))
+        except SpaError as error:
+            return [str(error)]
+        self._labels_come = True
+        return []
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, _Answered]]:
         """Yields (place, result) as answers come."""

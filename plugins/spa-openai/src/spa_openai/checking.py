@@ -18,12 +18,12 @@ def problems(config: OpenAIConfig, server: Server, requests: Sequence[Request]) 
     if server.problem:
         return [unreachable(config, server.problem)]
     found: list[str] = []
-    if server.status in (401, 403):
+    if server.status in (401, 403):  # what else it is like, it does not say either
         key = f"the key in {config.api_key_env}" if config.api_key_env else "requests without a key"
-        found.append(
+        return [
             f"the server at {config.base_url} refuses {key} ({server.status}). Set api_key_env to "
             "the environment variable that holds a key which it takes."
-        )
+        ]
     # Others serve names that they do not list.
     if server.owner == "vllm" and config.model not in server.models:
         found.append(

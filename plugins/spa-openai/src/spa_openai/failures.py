@@ -96,7 +96,7 @@ def row_failure(
         SpaError: If no row could be answered: no key, no right, no such model.
     """
     if isinstance(error, APIConnectionError):
-        return _connection(error, config)
+        return _connection(error, config, key)
     status, said = error.status_code, server_message(error, key)
     if status in (400, 403) and _FILTERED.search(f"{error.code} {said}"):
         return RequestFailure("refused", f"a content filter of the service says: {said}")
@@ -146,10 +146,13 @@ def row_of_answer(
     return None
 
 
-def _connection(error: APIConnectionError, config: OpenAIConfig) -> RequestFailure:
+def _connection(error: APIConnectionError, config: OpenAIConfig, key: str) -> RequestFailure:
     cause = error.__cause__
     if isinstance(cause, MalformedAnswer):
-        return RequestFailure("malformed", f"the server's answer cannot be read: {cause}")
+        said = without_key(str(cause), key)
+        return RequestFailure(
+            "malformed", f"the answer of {config.base_url}/chat/completions cannot be read: {said}"
+        )
     if isinstance(error, APITimeoutError):
         return RequestFailure(
             "timeout",

@@ -97,6 +97,14 @@ class Answer(_Part):
         return self.choices[0]
 
 
+_SHOWN = 60  # characters of what is no answer at all
+
+
+def _beginning(content: bytes) -> str:
+    text = " ".join(content[: 4 * _SHOWN].decode(errors="replace").split())
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ...")
+
+
 def read_answer(content: bytes) -> Answer:
     """Reads the body of an answer.
 
@@ -108,7 +116,9 @@ def read_answer(content: bytes) -> Answer:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        if place:
+            raise ValueError(f"{place}: {first['msg']}") from None
+        raise ValueError(f"it is no JSON object, and begins {_beginning(content)}") from None
     choice = answer.choice
     nothing = choice.message.content is None and not choice.reasoning and not choice.places
     if nothing and not choice.refused:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spa.api import ChatRequest, ChatResult, LabelRequest, Request, RequestFailure, Result, SpaError
-from spa.components.backends.hf_chat import (
-    ChatRow,
-    Ended,
-    Room,
+from spa.components.backends.hf_config import HFConfig
+from spa.components.backends.hf_work import (
     generate_in_batches,
     generate_in_slots,
+    label_batches,
+    longest_in_slots,
 )
-from spa.components.backends.hf_config import HFConfig
-from spa.components.backends.hf_labels import LabelRow, label_batches
 from spa.components.backends.inference_dtype import inference_dtype
-from spa.components.backends.slot_trial import longest_in_slots
 from spa.models import identity
 from spa.models.chat import Rendered, render_text
 from spa.models.labels import label_token_ids
@@ -29,6 +26,9 @@ from spa.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from spa.components.backends.hf_chat import ChatRow, Ended, Room
+    from spa.components.backends.hf_labels import LabelRow
 
 __all__ = ["HFBackend"]
 
@@ -48,7 +48,6 @@ class HFBackend:
         """Keeps the settings; nothing is loaded yet."""
         self.config = config
         self._label_tokens: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
-        self._room = Room(config.batch_size, config.batch_tokens)
         self._configured = ModelSpec(
             path=config.path,
             dtype=config.dtype,
@@ -62,6 +61,13 @@ class HFBackend:
     def spec(self) -> ModelSpec:
         """The model as it is run: with the dtype that ``auto`` means for inference here."""
         return replace(self._configured, dtype=inference_dtype(self._configured))
+
+    @cached_property
+    def room(self) -> Room:
+        """How much runs side by side."""
+        from spa.components.backends.hf_chat import Room
+
+        return Room(self.config.batch_size, self.config.batch_tokens)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -103,6 +109,10 @@ class HFBackend:
         """Hash of weights, adapter, tokenizer, chat template and dtype."""
         return identity.fingerprint(self.spec)
 
+    def fingerprint_parts(self) -> Mapping[str, str]:
+        """A hash of each thing that the fingerprint covers."""
+        return identity.fingerprint_parts(self.spec)
+
     def tokenizer_fingerprint(self) -> str:
         """Hash of tokenizer and chat template alone."""
         return identity.tokenizer_fingerprint(self._configured)
@@ -126,6 +136,8 @@ class HFBackend:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result | RequestFailure]]:
         """Yields results as rows end; failures first."""
+        from spa.components.backends.hf_chat import ChatRow
+
         chats: list[ChatRow] = []
         labels: list[LabelRow] = []
         # The samples of a prompt are asked for with the same messages.
@@ -145,10 +157,12 @@ class HFBackend:
             yield from label_batches(self.model, pad, labels, self.config.label_batch_size)
 
     def _chat(self, rows: Sequence[ChatRow]) -> Iterator[tuple[int, Result | RequestFailure]]:
+        from spa.components.backends.decoding import Ended
+
         stops = frozenset(self.model.generation_config.eos_token_id)
         for generate, fits in ((generate_in_slots, True), (generate_in_batches, False)):
             chosen = [row for row in rows if (row.tokens <= self.longest_in_slots) == fits]
-            for ended in generate(self.model, chosen, self._room, stops) if chosen else ():
+            for ended in generate(self.model, chosen, self.room, stops) if chosen else ():
                 if isinstance(ended, Ended):
                     yield ended.row.place, self._result(ended, stops)
                 else:
@@ -167,6 +181,8 @@ class HFBackend:
 
     def close(self) -> None:
         """Drops the model and frees the accelerator's memory."""
+        if "model" not in self.__dict__:  # a backend that only said who it is has no torch
+            return
         for name in ("model", "longest_in_slots"):
             self.__dict__.pop(name, None)
         gc.collect()
@@ -190,6 +206,9 @@ class HFBackend:
         request: Request,
         known: dict[tuple[object, ...], tuple[Rendered, list[int]]],
     ) -> ChatRow | LabelRow | RequestFailure:
+        from spa.components.backends.hf_chat import ChatRow
+        from spa.components.backends.hf_labels import LabelRow
+
         key = (type(request), request.messages, request.prefill)
         if key not in known:
             try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from spa.models.identity import checkpoint_dtype
-from spa.models.loading import pick_device
+from spa.models.loading import device_kind
+from spa.models.machine import computes_bfloat16
 from spa.models.spec import ModelSpec
 
 __all__ = ["computes_bfloat16", "inference_dtype"]
@@ -21,13 +20,7 @@ def inference_dtype(spec: ModelSpec) -> str:
     Raises:
         SpaError: If the model's files cannot be found.
     """
-    if spec.dtype != "auto" or pick_device(spec).type != "cpu":
+    if spec.dtype != "auto" or device_kind(spec) != "cpu":
         return spec.dtype
     short = checkpoint_dtype(spec) in ("bfloat16", "float16")
     return "bfloat16" if short and computes_bfloat16() else "float32"
-
-
-def computes_bfloat16() -> bool:
-    """Whether this machine's processor has instructions for products in bfloat16."""
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -68,7 +68,8 @@ class EnsembleJudge:
             return Score(None, "too_few_members", {**details, "reasons": reasons})
         middle = statistics.fmean if self._config.combine == "mean" else statistics.median
         details["standard_deviation"] = statistics.pstdev(found)
-        return Score(middle(found), details=details)
+        value = min(max(middle(found), min(found)), max(found))  # a mean may round past all of them
+        return Score(value, details=details)
 
 
 def _mapped(value: float, scale: Scale, to: Scale) -> float:

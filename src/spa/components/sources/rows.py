@@ -78,6 +78,8 @@ def _refuse_half_characters(row: Mapping[str, object], place: str) -> None:
 
 def _half_character(value: object) -> str | None:
     if isinstance(value, str):
+        if value.isascii():  # known without looking at it
+            return None
         found = _HALF.search(value)
         return None if found is None else found[0]
     if isinstance(value, Mapping):

@@ -16,14 +16,26 @@ from spa.engine.checksums import CHECKSUMS
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
 from spa.engine.damage import damage_of, other_input, set_aside, tidy
-from spa.engine.keys import stage_key
+from spa.engine.editions import Earlier, RetriedStage, newest_edition
+from spa.engine.failing import TooManyFailures
+from spa.engine.files import disk_errors, write_json
+from spa.engine.keys import KEY_FILE, edition_key, key_record, stage_key
 from spa.engine.lock import writer_lock
+from spa.engine.sources import SOURCES, note_sources, warn_of_drift
 from spa.engine.store import RowWriter, StageFolder, StoredRows
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
 from spa.types import JsonValue, RequestFailure
 
-__all__ = ["Stage", "StageRows", "run_stage"]
+__all__ = [
+    "SHORT_KEY",
+    "Stage",
+    "StageRows",
+    "answers_name",
+    "key_parts",
+    "note_origin",
+    "run_stage",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,44 +94,51 @@ class StageRows(Generic[R]):
         rows: All its rows, in the order of its jobs. They are read from disk each time.
         failures: Jobs that could not be done, by id.
         jobs: How many jobs it had.
+        planned: Whether nothing was carried out: the rows are then a few examples, made up where
+            the stage is not in the store, and the key is empty where it cannot be known yet.
     """
 
     key: str
     rows: Collection[R]
     failures: Mapping[str, RequestFailure]
     jobs: int = 0
+    planned: bool = False
 
     def column(self, name: str) -> Iterator[Any]:
         """One field of every row, in order."""
-        if isinstance(self.rows, StoredRows):
-            return self.rows.column(name)
+        stored: Callable[[str], Iterator[Any]] | None = getattr(self.rows, "column", None)
+        if stored is not None:
+            return stored(name)
         return (getattr(row, name) for row in self.rows)
 
 
 def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     """Runs a stage, goes on with one that was interrupted, or takes it from the store.
 
+    Where a run tries failed rows again, a stage from the store gets another edition.
+
     Raises:
+        TooManyFailures: If more rows failed than the run takes.
         RunError: If every job failed, or rows cannot be written.
     """
+    if context.planner is not None:
+        return context.planner.stage(context, stage)
     started = time.monotonic()
-    key = _key(context, stage)
-    folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
-    context.use(folder.path.name)
-    if stage.backend is not None:
-        context.use(_answers_name(context, stage))
-    cached = folder.is_committed and _problem(context, folder) is None
-    if not cached:
-        # Another run may be at this stage: then it is waited for, and its rows are taken.
-        with writer_lock(folder.path, wait=True):
-            if problem := _problem(context, folder):
-                set_aside(folder.path, problem)
-            cached = folder.is_committed
-            if not cached:
-                with rare_collection():
-                    _run(context, stage, folder, key)
-    else:
-        tidy(folder.path)
+    base = stage_key(stage.name, key_parts(context, stage))
+    edition = context.editions.get(base, 0)
+    key = edition_key(base, edition)
+    if context.retry is not None:
+        context.retry.refuse_another(context.round, stage.shown, key)
+    folder = _folder(context, stage, key)
+    cached = _carried_out(context, stage, folder, key, None)
+    if cached and context.retry is not None and folder.info()["failed"]:
+        newer = _tried_again(context, stage, base, edition)
+        if newer is not None:
+            edition, cached = newer
+            context.editions[base], context.retry.changed = edition, True
+            key = edition_key(base, edition)
+            folder = _folder(context, stage, key)
+    note_origin(context, stage, base, key)
     info = folder.info()
     context.digests[key] = info.get(CHECKSUMS, {}).get("data.parquet", "")
     rows = StoredRows(folder, int(info["rows"]))
@@ -150,10 +169,15 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
                 **({"backend": info["backend"]} if info.get("backend") else {}),
                 **stage.details,
                 **figures,
+                **({"edition": edition} if edition else {}),
             },
         )
     )
-    return StageRows(key, rows, folder.failures(), int(info["jobs"]))
+    failures = folder.failures()
+    limit, jobs = context.limit, int(info["jobs"])
+    if limit is not None and limit.passed(len(failures), jobs):
+        raise TooManyFailures(stage.shown, limit, failures, jobs, committed=True)
+    return StageRows(key, rows, failures, jobs)
 
 
 def _problem(context: RunContext, folder: StageFolder[Any]) -> str | None:
@@ -164,50 +188,173 @@ def _problem(context: RunContext, folder: StageFolder[Any]) -> str | None:
     return problem
 
 
-def _key(context: RunContext, stage: Stage[T, R]) -> str:
+def key_parts(
+    context: RunContext, stage: Stage[T, R], reads: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """What the key of a stage is made of.
+
+    Args:
+        context: The run.
+        stage: The stage.
+        reads: Keys of the stages that it reads, if not its own.
+    """
     model = None if stage.backend is None else context.model_identity(stage.backend)
-    return stage_key(
-        stage.name,
-        {
-            "components": [context.identity(spec) for spec in stage.components],
-            "model": model,
-            "reads": list(stage.reads),
-            "settings": dict(stage.settings or {}),
-            "seed": context.recipe.seed,
-        },
-    )
+    return {
+        "components": [context.identity(spec) for spec in stage.components],
+        "model": model,
+        "reads": list(stage.reads if reads is None else reads),
+        "settings": dict(stage.settings or {}),
+        "seed": context.recipe.seed,
+    }
 
 
-def _answers_name(context: RunContext, stage: Stage[T, R]) -> str:
-    """Name of the folder of raw answers: without the component, so that a new parser finds them."""
+def answers_name(context: RunContext, stage: Stage[T, R]) -> str:
+    """Name of the folder of raw answers: without the component, so that a new parser finds them.
+
+    All editions of what a stage reads have one such folder: most of what is asked is the same.
+    """
     model = None if stage.backend is None else context.model_identity(stage.backend)
-    key = stage_key("answers", {"model": model, "reads": stage.reads})
+    reads = [context.origins.get(key, key) for key in stage.reads]
+    key = stage_key("answers", {"model": model, "reads": reads})
     return f"answers-{stage.name}-{key[:SHORT_KEY]}"
 
 
-def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: str) -> None:
+def _folder(context: RunContext, stage: Stage[T, R], key: str) -> StageFolder[R]:
+    return StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
+
+
+def _specs(stage: Stage[T, R]) -> list[ComponentSpec]:
+    """The components that make its rows, the backend that answers them included."""
+    return [*stage.components, *(() if stage.backend is None else (stage.backend,))]
+
+
+def note_origin(context: RunContext, stage: Stage[T, R], base: str, key: str) -> None:
+    """Remembers which key the stage would have if no row had ever been tried again."""
+    reads = [context.origins.get(each, each) for each in stage.reads]
+    if key != base or reads != list(stage.reads):
+        context.origins[key] = stage_key(stage.name, key_parts(context, stage, reads))
+
+
+def _carried_out(
+    context: RunContext,
+    stage: Stage[T, R],
+    folder: StageFolder[R],
+    key: str,
+    earlier: Earlier[R] | None,
+) -> bool:
+    """Carries a stage out unless it is committed, and says whether it was."""
+    context.use(folder.path.name)
+    if stage.backend is not None:
+        context.use(answers_name(context, stage))
+    if folder.is_committed and _problem(context, folder) is None:
+        warn_of_drift(folder.path, stage.shown, folder.info().get("sources", {}), _specs(stage))
+        tidy(folder.path)
+        return True
+    # Another run may be at this stage: then it is waited for, and its rows are taken.
+    with writer_lock(folder.path, wait=True):
+        if problem := _problem(context, folder):
+            set_aside(folder.path, problem)
+        if folder.is_committed:
+            return True
+        with rare_collection():
+            _note_key(context, stage, folder, key)
+            _run(context, stage, folder, key, earlier)
+    return False
+
+
+def _note_key(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: str) -> None:
+    """Says beside the rows what their key is made of, unless an earlier process did."""
+    if not (folder.path / KEY_FILE).is_file():
+        model = None if stage.backend is None else context.models.told(stage.backend)
+        record = key_record(stage.name, key, key_parts(context, stage), model)
+        write_json(folder.path / KEY_FILE, record)
+
+
+def _tried_again(
+    context: RunContext, stage: Stage[T, R], base: str, edition: int
+) -> tuple[int, bool] | None:
+    """Tries the failed rows of an edition again.
+
+    Returns:
+        The edition that came of it, and whether another run had made it; None if there is none, as
+        no row was done.
+    """
+    retry = context.retry
+    if retry is None or base in retry.visited:
+        return None
+    retry.visited.add(base)
+
+    def of(number: int) -> StageFolder[R]:
+        return _folder(context, stage, edition_key(base, number))
+
+    earlier = Earlier(of(edition), retry.wants)
+    if not earlier.again:
+        return None
+    newer = newest_edition(edition, lambda number: of(number).is_committed)
+    stored = newer > edition
+    context.use(of(newer).path.name)
+    if not stored:
+        newer = edition + 1
+        stored = _carried_out(context, stage, of(newer), edition_key(base, newer), earlier)
+    tried = len(earlier.failed if stored else earlier.again)
+    if not of(newer).is_committed:
+        retry.stages.append(RetriedStage(stage.shown, tried, 0, len(earlier.failed), stored))
+        return None
+    failed = int(of(newer).info()["failed"])
+    done = len(earlier.failed) - failed
+    retry.stages.append(RetriedStage(stage.shown, tried, done, failed, stored))
+    return newer, stored
+
+
+def _run(
+    context: RunContext,
+    stage: Stage[T, R],
+    folder: StageFolder[R],
+    key: str,
+    earlier: Earlier[R] | None,
+) -> None:
+    """Runs the jobs that have no rows yet and commits, unless a retry got no row done."""
     started = time.monotonic()
+    sources = note_sources(folder.path, stage.shown, _specs(stage))
     writer = RowWriter(folder)
     tally = Tally()
     counted: dict[str, float] = {}
     unscored = _Unscored(stage)
     left = _Left(stage, writer)
+    limit = context.limit
     try:
-        done = writer.done
-        context.tell("stage_started", stage.shown, done=done, total=stage.total)
         if stage.unscored is not None:
             unscored.add(writer.kept())
+        if earlier is not None:
+            ids = ((place, job.id) for place, job in enumerate(stage.jobs()))
+            for row in earlier.carry_over(ids, writer):
+                unscored.add((row,))
+        done = writer.done + len(writer.failures)
+        context.tell(
+            "stage_started",
+            stage.shown,
+            done=done,
+            total=stage.total,
+            failed=len(writer.failures),
+        )
         progress = _Progress(context, stage.shown, tally, unscored)
         for finished in _finished(context, stage, left, tally, counted, writer):
             unscored.add(_write(writer, stage, finished))
             done += 1
-            progress(done, stage.total, len(writer.failures))
+            failed = len(writer.failures)
+            progress(done, stage.total, failed)
+            if limit is not None and failed and limit.passed(failed, stage.total):
+                raise TooManyFailures(
+                    stage.shown, limit, writer.failures, stage.total, committed=False
+                )
+        if earlier is not None and len(writer.failures) == len(earlier.failed):
+            return
         if left.seen and len(writer.failures) == left.seen:
             raise RunError(_all_failed(stage.shown, writer.failures))
         info = {
             "stage": stage.name,
             "key": key,
-            "made_from": {each: context.digests[each] for each in stage.reads},
+            "made_from": {k: d for k, d in context.digests.items() if k in stage.reads},
             "jobs": left.seen,
             "asked": tally.asked,
             "replayed": tally.replayed,
@@ -216,14 +363,17 @@ def _run(context: RunContext, stage: Stage[T, R], folder: StageFolder[R], key: s
             "backend": counted,
             **unscored.figures(),
             "seconds": time.monotonic() - started,
+            "sources": sources,
         }
         writer.commit(info)
+        with disk_errors(folder.path):
+            (folder.path / SOURCES).unlink(missing_ok=True)
     finally:
         writer.close()
 
 
 class _Left(Generic[T]):
-    """The jobs whose rows are not on disk yet, each with its place; counts all of them."""
+    """The jobs that have neither rows nor a failure yet, each with its place; counts all."""
 
     def __init__(self, stage: Stage[T, Any], writer: RowWriter[Any]) -> None:
         self._stage = stage
@@ -233,7 +383,7 @@ class _Left(Generic[T]):
     def __iter__(self) -> Iterator[Job[T]]:
         for place, job in enumerate(self._stage.jobs()):
             self.seen += 1
-            if not self._writer.has(place, job.id):
+            if not self._writer.has(place, job.id) and job.id not in self._writer.failures:
                 yield Job(job.id, job.start, place, job.prompt_id)
 
 
@@ -263,7 +413,7 @@ def _finished(
             before = dict(context.models.figures(spec))
         return opened
 
-    answers = context.store / _answers_name(context, stage)
+    answers = context.store / answers_name(context, stage)
     with writer_lock(answers, wait=True), closing(AnswerLog(answers / "part-00000.jsonl")) as log:
         writer.follow(log.file)
         yield from drive(

@@ -88,6 +88,8 @@ def evaluate_stage(
             title=f"evaluate-{name}",
         ),
     )
+    if done.planned:
+        return []
     try:
         figures = evaluator.summary([row.record for row in done.rows], objectives)
     except Exception as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -47,7 +48,13 @@ def prompts_stage(context: RunContext) -> StageRows[Prompt]:
     def found() -> Iterator[Prompt]:
         return islice(source.prompts(), section.limit)
 
+    def divided() -> Iterator[Prompt]:
+        prompts = divide(found, heldout, context.recipe.seed)
+        return prompts if context.first is None else _first(prompts, context.first)
+
     settings = {"source": source.fingerprint(), "limit": section.limit, "heldout": heldout}
+    if context.first is not None:
+        settings["first"] = context.first
     return run_stage(
         context,
         Stage(
@@ -56,13 +63,22 @@ def prompts_stage(context: RunContext) -> StageRows[Prompt]:
             components=(section,),
             jobs=lambda: (
                 Job(prompt.id, lambda prompt=prompt: prompt)  # type: ignore[misc]
-                for prompt in divide(found, heldout, context.recipe.seed)
+                for prompt in divided()
             ),
-            total=section.limit,
+            total=section.limit if context.first is None else None,
             rows=lambda _, prompt: [prompt],
             settings=settings,
         ),
     )
+
+
+def _first(prompts: Iterable[Prompt], most: int) -> Iterator[Prompt]:
+    """The first so many prompts of either split, in their order."""
+    taken: Counter[Split] = Counter()
+    for prompt in prompts:
+        if taken[prompt.split] < most:
+            taken[prompt.split] += 1
+            yield prompt
 
 
 def count_split(prompts: StageRows[Prompt], split: Split) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,9 +15,10 @@ from spa.engine.context import RunContext, StageRecord
 from spa.engine.damage import damage_of, drop_damaged, other_input, set_aside, tidy
 from spa.engine.files import disk_errors, write_json
 from spa.engine.joining import Beside
-from spa.engine.keys import key_config, stage_key
+from spa.engine.keys import KEY_FILE, key_config, key_record, stage_key
 from spa.engine.lock import writer_lock
 from spa.engine.policy import Policy
+from spa.engine.sources import SOURCES, note_sources, warn_of_drift
 from spa.engine.stages.base import SHORT_KEY, StageRows
 from spa.recipe import ComponentSpec
 from spa.types import Group, JsonValue, Objective, PreferencePair
@@ -25,7 +26,7 @@ from spa.types import Group, JsonValue, Objective, PreferencePair
 if TYPE_CHECKING:
     from spa.training.outcome import TrainProgress, TrainResult
 
-__all__ = ["train_stage"]
+__all__ = ["stored_result", "train_parts", "train_stage"]
 
 _MARKER = "stage.json"
 
@@ -43,37 +44,37 @@ def train_stage(
         KeyboardInterrupt: If the user asked to stop; a checkpoint is kept.
         RunError: If training failed.
     """
+    if context.planner is not None:
+        return context.planner.train(context, pairs, policy)
     started = time.monotonic()
     section = context.recipe.loss
-    key = stage_key(
-        "train",
-        {
-            "components": [context.identity(section)],
-            "model": context.model_identity(policy.backend),
-            "reads": [pairs.key],
-            "settings": key_config(context.recipe.train),
-            "seed": context.recipe.seed,
-        },
-    )
+    parts = train_parts(context, pairs, policy)
+    key = stage_key("train", parts)
     folder = context.store / f"train-{key[:SHORT_KEY]}"
     context.use(folder.name)
-    result = _stored(context, folder)
+    result = _sound_result(context, folder)
     cached = result is not None
     if result is not None:
+        made = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        warn_of_drift(folder, "train", made.get("sources", {}), (section,))
         tidy(folder)
     else:
         # Another run may be training just this: then it is waited for, and its result is taken.
         with writer_lock(folder, wait=True):
             if problem := _problem(context, folder):
                 set_aside(folder, problem)
-            result = _stored(context, folder)
+            result = stored_result(folder)
             cached = result is not None
             if result is None:
                 context.tell("stage_started", "train", total=len(pairs.rows))
+                if not (folder / KEY_FILE).is_file():
+                    told = context.models.told(policy.backend)
+                    write_json(folder / KEY_FILE, key_record("train", key, parts, told))
                 context.models.free()
+                sources = note_sources(folder, "train", (section,))
                 with disk_errors(folder):
                     result = _train(context, groups, pairs, objectives, policy, folder)
-                _commit(folder, key, result, dict(context.digests))
+                _commit(folder, key, result, sources, context.digests)
     seconds = time.monotonic() - started
     total = len(pairs.rows)
     context.tell(
@@ -101,24 +102,46 @@ def train_stage(
     return result
 
 
-def _commit(folder: Path, key: str, result: TrainResult, made_from: dict[str, str]) -> None:
+def train_parts(
+    context: RunContext, pairs: StageRows[PreferencePair], policy: Policy
+) -> dict[str, Any]:
+    """What the key of the stage is made of."""
+    return {
+        "components": [context.identity(context.recipe.loss)],
+        "model": context.model_identity(policy.backend),
+        "reads": [pairs.key],
+        "settings": key_config(context.recipe.train),
+        "seed": context.recipe.seed,
+    }
+
+
+def _commit(
+    folder: Path,
+    key: str,
+    result: TrainResult,
+    sources: Mapping[str, Any],
+    made_from: Mapping[str, str],
+) -> None:
     from spa.training.outcome import REFERENCE_NOTE
 
     facts = {
         "format": 1,
         "stage": "train",
         "key": key,
-        "made_from": made_from,
+        "made_from": dict(made_from),
         "kind": result.kind,
         "path": result.path.name,
         "steps": result.steps,
         "dropped": dict(result.dropped),
         "warnings": list(result.warnings),
         "seconds": result.seconds,
+        "sources": dict(sources),
         "committed_at": time.time(),
     }
     files = files_below(folder, "result.json", REFERENCE_NOTE, result.path.name)
     write_json(folder / _MARKER, with_checksums(folder, facts, files))
+    with disk_errors(folder):
+        (folder / SOURCES).unlink(missing_ok=True)
     drop_damaged(folder)
 
 
@@ -132,9 +155,14 @@ def _problem(context: RunContext, folder: Path) -> str | None:
     return problem
 
 
-def _stored(context: RunContext, folder: Path) -> TrainResult | None:
+def _sound_result(context: RunContext, folder: Path) -> TrainResult | None:
     """What training made, None if it is not done or is not sound."""
-    if not (folder / _MARKER).is_file() or _problem(context, folder) is not None:
+    return None if _problem(context, folder) is not None else stored_result(folder)
+
+
+def stored_result(folder: Path) -> TrainResult | None:
+    """What training made, None if it is not done."""
+    if not (folder / _MARKER).is_file():
         return None
     from spa.training.outcome import TrainResult
 

@@ -1,0 +1,1 @@
+"""Sides of benchmarks in processes of their own."""

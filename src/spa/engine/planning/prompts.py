@@ -1,0 +1,56 @@
+"""Counts the prompts of a run that has not read them yet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from itertools import islice
+from typing import cast
+
+from spa.contracts import Source
+from spa.engine.components import create
+from spa.engine.planning.examples import EACH_SPLIT, ExampleRows
+from spa.recipe import PromptsSpec
+from spa.types import Prompt
+
+__all__ = ["counted_prompts"]
+
+_SECONDS = 2.0
+_CLOCK_EVERY = 1024
+
+
+def counted_prompts(section: PromptsSpec) -> ExampleRows[Prompt]:
+    """The first prompts, and how many there are of each split; not known of a source that is slow.
+
+    Args:
+        section: The recipe's section ``prompts``.
+
+    Raises:
+        SpaError: If the source cannot be read.
+    """
+    heldout = None if section.split is None else section.split.heldout
+    source = cast("Source", create(section))
+    until = time.monotonic() + _SECONDS
+    first: dict[str, list[Prompt]] = {"train": [], "heldout": []}
+    counts = {"train": 0, "heldout": 0}
+    for place, prompt in enumerate(islice(source.prompts(), section.limit)):
+        counts[prompt.split] += 1
+        rows = first[prompt.split]
+        if len(rows) < 2 * EACH_SPLIT:
+            rows.append(prompt)
+        if place % _CLOCK_EVERY == 0 and time.monotonic() > until:
+            return ExampleRows(first["train"][:EACH_SPLIT], None)
+    total = counts["train"] + counts["heldout"]
+    if heldout is None:
+        return ExampleRows(
+            [*first["train"][:EACH_SPLIT], *first["heldout"][:EACH_SPLIT]],
+            total,
+            {"split": tuple(counts.items())},
+        )
+    heldout = min(heldout, total)
+    rows = [*first["train"], *first["heldout"]]
+    kept = [replace(each, split="train") for each in rows[: min(EACH_SPLIT, total - heldout)]]
+    out = [replace(each, split="heldout") for each in rows[len(kept) :][: min(EACH_SPLIT, heldout)]]
+    return ExampleRows(
+        [*kept, *out], total, {"split": (("train", total - heldout), ("heldout", heldout))}
+    )
