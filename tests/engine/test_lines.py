@@ -111,6 +111,25 @@ def test_many_lines_are_read_in_any_order(
         assert list(file.several(wanted)) == [(place, file.at(place)) for place in wanted]
 
 
+def test_a_line_is_not_written_before_what_it_was_made_of(tmp_path: Path) -> None:
+    full = tmp_path / "answers.jsonl"
+    full.symlink_to("/dev/full")
+    answers, rows = LineFile(full), LineFile(tmp_path / "rows.jsonl")
+    rows.follow(answers)
+    rows.append(b'{"made":"of nothing"}')
+    rows.flush()
+    answers.append(b'{"a":1}')
+    rows.append(b'{"made":"of a"}')
+    with pytest.raises(RunError, match="the disk is full"):
+        rows.flush()
+    with pytest.raises(RunError, match="the disk is full"):
+        answers.flush()
+    for file in (rows, answers):
+        file.close()
+    with LineFile(tmp_path / "rows.jsonl") as file:
+        assert read(file) == [{"made": "of nothing"}]
+
+
 def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "part.jsonl"
     path.symlink_to("/dev/full")

@@ -110,7 +110,9 @@ def test_a_stage_that_cannot_be_read(made: StoredRun) -> None:
         read_pairs(made)
     said = str(caught.value)
     assert said.startswith(f"{broken} cannot be read: ")
-    assert said.endswith(". Delete the folder and run the recipe again to make it anew.")
+    assert said.endswith(
+        ". Run the recipe again: a damaged stage is made anew from the answers that are stored."
+    )
 
 
 def test_pairs_whose_rows_are_gone_are_counted(tmp_path: Path) -> None:

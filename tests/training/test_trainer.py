@@ -213,6 +213,11 @@ def test_several_gpus_do_not_split_the_batch(
             "Free some space and run again to go on.",
         ),
         (
+            RuntimeError("basic_ios::clear: iostream error"),
+            "training could not write to out: checkpoint not written, the disk may be full. "
+            "Free some space and run again to go on.",
+        ),
+        (
             torch.OutOfMemoryError("CUDA out of memory"),
             "training needs more GPU memory than there is. Set a smaller train.micro_tokens with "
             "train.two_phase: true, or train.gradient_checkpointing: true, which do not change the "

@@ -18,12 +18,13 @@ import msgspec
 import numpy as np
 
 from spa.engine.lines import LineFile, Place
-from spa.types import ChatResult, LabelResult, Request, Result
+from spa.types import ChatRequest, ChatResult, LabelRequest, LabelResult, Request, Result
 
 __all__ = ["AnswerLog", "decoded_answer", "request_key"]
 
 _RECENT = 1 << 15
 _PREFIX = 16  # hexadecimal digits of a key that the index holds; the line on disk has all of them
+_KINDS = {kind: kind.__name__.encode() for kind in (ChatRequest, LabelRequest)}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -57,7 +58,7 @@ _line = msgspec.json.Decoder(_ChatLine | _LabelLine)
 
 def request_key(request: Request) -> str:
     """The sha256 of a request with its seed."""
-    kind = type(request).__name__.encode()
+    kind = _KINDS.get(type(request)) or type(request).__name__.encode()
     return hashlib.sha256(kind + _encode(request)).hexdigest()
 
 
@@ -72,7 +73,11 @@ def decoded_answer(line: bytes) -> Result:
 
 
 class AnswerLog:
-    """The answers of one model to one stage, on disk."""
+    """The answers of one model to one stage, on disk.
+
+    Attributes:
+        file: Where they are.
+    """
 
     def __init__(self, path: Path) -> None:
         """Opens the log and finds out what is there.
@@ -80,9 +85,9 @@ class AnswerLog:
         Raises:
             RunError: If the folder cannot be written.
         """
-        self._file = LineFile(path)
+        self.file = LineFile(path)
         keys, starts, lengths = array("Q"), array("Q"), array("I")
-        for (start, length), body in self._file.read():
+        for (start, length), body in self.file.read():
             keys.append(_short(_head.decode(b"{" + body).request))
             starts.append(start)
             lengths.append(length)
@@ -99,7 +104,7 @@ class AnswerLog:
         Of the answers kept by this object only the latest tens of thousands are found.
         """
         place = self._recent.get(key) or self._older.get(key) or self._before(key)
-        body = None if place is None else self._file.at(place)
+        body = None if place is None else self.file.at(place)
         if body is None:
             return None
         line = _line.decode(b"{" + body)
@@ -120,11 +125,11 @@ class AnswerLog:
         body = b'{"kind":"%b","request":"%b","result":%b}' % (kind, key.encode(), stored)
         if len(self._recent) >= _RECENT:
             self._older, self._recent = self._recent, {}
-        self._recent[key] = self._file.append(body)
+        self._recent[key] = self.file.append(body)
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        self.file.close()
 
     def _before(self, key: str) -> Place | None:
         """Where the answer of an earlier process lies."""

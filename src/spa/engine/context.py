@@ -56,6 +56,7 @@ class RunContext:
             after they were divided; None: all.
         round: The round under way, from 1.
         stages: The stages that are done, in order.
+        digests: Checksums of the rows of those stages, by their keys.
         planner: Says of every stage what it would come to, in place of carrying it out; None in a
             run.
         editions: Key of a stage to the edition of it that this run reads, where that is not 0.
@@ -80,6 +81,7 @@ class RunContext:
     retry: Retry | None = None
     limit: FailureLimit | None = None
     use: Callable[[str], None] = lambda _: None
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 from spa.errors import RunError
 from spa.jsonable import finite
 
-__all__ = ["disk_errors", "publish", "unfinished", "write_json"]
+__all__ = ["disk_errors", "publish", "sync_folder", "unfinished", "write_json"]
 
 
 @contextmanager
@@ -48,11 +48,19 @@ def publish(temporary: Path, final: Path) -> None:
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(final)
-    folder = os.open(final.parent, os.O_RDONLY)
+    sync_folder(final.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable, where the file system can."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

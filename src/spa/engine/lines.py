@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_EVERY = 0.05
 """Seconds after which an appended line is with the operating system at the latest."""
+
+SYNC_EVERY = 10.0
+"""Seconds after which an appended line is on the disk at the latest, should the power fail."""
 
 _FLUSH_BYTES = 1 << 18
 _READ_BYTES = 1 << 20
@@ -105,6 +109,8 @@ class LineFile:
         self._fault_told = False
         self._flusher: threading.Thread | None = None
         self._closing = threading.Event()
+        self._unsynced = False
+        self._followed: LineFile | None = None
 
     def __enter__(self) -> LineFile:
         """Returns the file itself."""
@@ -125,18 +131,27 @@ class LineFile:
         Raises:
             RunError: If the disk is full, maybe found out about lines appended before.
         """
-        line = seal(body)
+        line = seal(body) + b"\n"
+        length = len(line)
         with self._lock:
-            self._raise_fault()
-            place = (self._end, len(line))
-            self._waiting += (line, b"\n")
-            self._waiting_bytes += len(line) + 1
-            self._end += len(line) + 1
+            if self._fault is not None:
+                self._raise_fault()
+            place = (self._end, length - 1)
+            self._waiting.append(line)
+            self._waiting_bytes += length
+            self._end += length
             if self._waiting_bytes >= _FLUSH_BYTES:
                 self._write()
         if self._flusher is None:
             self._start_flusher()
         return place
+
+    def follow(self, other: LineFile) -> None:
+        """From now on writes nothing before what was appended to another file until then.
+
+        So a line never survives one that it was made of.
+        """
+        self._followed = other
 
     def flush(self) -> None:
         """Hands everything appended to the operating system.
@@ -157,6 +172,21 @@ class LineFile:
         self.flush()
         with disk_errors(self.path):
             os.fsync(self._file.fileno())
+
+    def sync_written(self) -> None:
+        """Makes durable what was handed to the operating system; for the flusher.
+
+        An error is raised by the next append.
+        """
+        with self._lock:
+            if not self._unsynced:
+                return
+            self._unsynced = False
+        try:
+            with disk_errors(self.path):
+                os.fsync(self._file.fileno())  # takes long, so others append meanwhile
+        except RunError as error:
+            self._fault = error
 
     def close(self) -> None:
         """Closes the file.
@@ -240,17 +270,29 @@ class LineFile:
 
     def _write(self) -> None:
         """Writes what waits; the lock is held."""
+        if self._followed is not None and self._waiting:
+            try:
+                self._followed.flush()
+            except RunError as error:
+                self._waiting.clear()
+                self._fail(error)
+                raise
         left = memoryview(b"".join(self._waiting))
         self._waiting.clear()
         self._waiting_bytes = 0
+        self._unsynced |= bool(left)
         try:
             with disk_errors(self.path):
                 while left:
                     left = left[self._file.write(left) :]
         except RunError as error:
-            self._fault = error
-            self._fault_told = threading.current_thread() is not self._flusher
+            self._fail(error)
             raise
+
+    def _fail(self, error: RunError) -> None:
+        """Keeps an error for whoever appends next, unless it is raised where it is handled."""
+        self._fault = error
+        self._fault_told = threading.current_thread() is not self._flusher
 
     def _start_flusher(self) -> None:
         self._flusher = threading.Thread(
@@ -261,18 +303,24 @@ class LineFile:
 
 def _flush_until_closed(file: weakref.ref[LineFile], closing: threading.Event) -> None:
     """The thread of a file; it does not keep a file alive that was forgotten."""
+    synced = time.monotonic()
     while not closing.wait(FLUSH_EVERY):
-        if not _flushed(file):
+        sync = time.monotonic() - synced > SYNC_EVERY
+        if not _flushed(file, sync):
             return
+        if sync:
+            synced = time.monotonic()
 
 
-def _flushed(file: weakref.ref[LineFile]) -> bool:
+def _flushed(file: weakref.ref[LineFile], sync: bool) -> bool:
     """Flushes a file that is still there; holds it no longer than that takes."""
     found = file()
     if found is None:
         return False
     try:
         found.flush()
+        if sync:
+            found.sync_written()
     except RunError:  # the next append raises it where it can be handled
         return False
     return True

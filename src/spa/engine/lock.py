@@ -23,7 +23,7 @@ from pathlib import Path
 from spa.engine.files import disk_errors
 from spa.errors import RunError
 
-__all__ = ["FILE", "Holder", "holder", "writer_lock"]
+__all__ = ["FILE", "Holder", "clear_leftovers", "holder", "is_abandoned", "writer_lock"]
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
@@ -117,6 +117,8 @@ def writer_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     beating = threading.Thread(target=_beat, args=(path, stop), daemon=True)
     beating.start()
     try:
+        with disk_errors(path):
+            clear_leftovers(folder)
         yield
     finally:
         stop.set()
@@ -127,13 +129,34 @@ def writer_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
                 path.unlink()
 
 
+def is_abandoned(folder: Path) -> bool:
+    """Whether a process of this machine ended without letting go of a folder; changes nothing."""
+    holder = _read(folder / FILE)
+    return (
+        holder is not None
+        and holder.host == socket.gethostname()
+        and _is_gone(holder, folder / FILE)
+    )
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes files that a killed process had not given their names yet; for who holds the lock.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    for pattern in ("*.tmp", f"{FILE}.*.left"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
+
+
 def _created(path: Path, holder: Holder) -> bool:
     # Made whole under a name of its own and then linked: no one ever reads half of it.
     whole = path.with_name(f"{path.name}.{holder.token}.tmp")
     whole.write_text(json.dumps(asdict(holder)), encoding="utf-8")
     try:
         os.link(whole, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # the second: cleared away by who holds the lock
         return False
     except OSError as error:
         if error.errno not in _NO_LINKS:

@@ -183,6 +183,7 @@ class _Run:
         self.folder = context.runs / context.name
         context.use = UseLog(self.folder).add
         self.started = time.time()
+        self._began = time.monotonic()  # other clocks may be set meanwhile
         self.funnels: list[list[dict[str, Any]]] = []
         self.metrics: list[dict[str, Any]] = []
         self.outputs: dict[str, Any] = {}
@@ -304,7 +305,7 @@ class _Run:
             "status": status,
             "error": self.error,
             "started_at": self.started,
-            "seconds": time.time() - self.started,
+            "seconds": time.monotonic() - self._began,
             "recipe_file": context.recipe.source,
             "recipe": context.recipe.resolved(),
             "stages": [asdict(stage) for stage in context.stages],

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from spa.types import JsonValue
@@ -24,6 +25,7 @@ R = TypeVar("R")
 Convert = Callable[[Any], Any]
 
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_LARGEST = np.iinfo(np.int64).max
 _decode = msgspec.json.Decoder().decode
 
 
@@ -57,7 +59,8 @@ class RowCodec(Generic[R]):
         hints = get_type_hints(row_type)
         self._lines = msgspec.json.Decoder(list[_stored_type(row_type, msgspec.Raw)])  # type: ignore[misc]
         self._given = list[_stored_type(row_type, Any)]  # type: ignore[misc]
-        self._columns = [(name, _to_arrow(hints[name])) for name in self._names]
+        self._parsed = msgspec.json.Decoder(list[_parsed_struct(row_type)])  # type: ignore[misc, arg-type]
+        self._columns = [(name, _to_column(hints[name])) for name in self._names]
         self._from_line = _restored(row_type, _FROM_LINE) or _same
         self._from_arrow = [_restored(hints[name], _FROM_ARROW) for name in self._names]
         self._row_type = row_type
@@ -84,13 +87,11 @@ class RowCodec(Generic[R]):
 
     def table(self, bodies: Iterable[bytes]) -> pa.Table:
         """The rows of several JSON arrays as an Arrow table."""
-        rows = [row for body in bodies for row in self._lines.decode(body)]
-        columns = []
-        for (name, convert), field in zip(self._columns, self.schema, strict=True):
-            values = [getattr(row, name) for row in rows]
-            if convert is not None:
-                values = [None if value is None else convert(value) for value in values]
-            columns.append(pa.array(values, type=field.type))
+        rows = [row for body in bodies for row in self._parsed.decode(body)]
+        columns = [
+            to_column([getattr(row, name) for row in rows], field.type)
+            for (name, to_column), field in zip(self._columns, self.schema, strict=True)
+        ]
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def rows(self, batch: pa.RecordBatch) -> Iterator[R]:
@@ -160,6 +161,43 @@ def _stored_struct(row_type: type, free_form: Any) -> type[msgspec.Struct]:
     hints = get_type_hints(row_type)
     fields = [(name, _stored_type(each, free_form)) for name, each in hints.items()]
     return msgspec.defstruct(f"Stored{row_type.__name__}", fields, gc=False)
+
+
+@functools.cache
+def _parsed_struct(row_type: type) -> type[msgspec.Struct]:
+    """What a line is parsed as on its way to Arrow: lists of integers stay text."""
+    fields = [
+        (name, msgspec.Raw if _is_integers(hint) else _stored_type(hint, msgspec.Raw))
+        for name, hint in get_type_hints(row_type).items()
+    ]
+    return msgspec.defstruct(f"Parsed{row_type.__name__}", fields, gc=False)
+
+
+def _to_column(hint: Any) -> Callable[[list[Any], pa.DataType], pa.Array]:
+    """From the values of a field to an Arrow array."""
+    return _integers if _is_integers(hint) else functools.partial(_column, _to_arrow(hint))
+
+
+def _column(convert: Convert | None, values: list[Any], arrow_type: pa.DataType) -> pa.Array:
+    if convert is not None:
+        values = [None if value is None else convert(value) for value in values]
+    return pa.array(values, type=arrow_type)
+
+
+def _integers(values: list[Any], arrow_type: pa.DataType) -> pa.Array:
+    """Lists of integers, still JSON: token ids are most of a run, and take long one by one."""
+    texts = [bytes(value)[1:-1] for value in values]
+    lengths = [text.count(b",") + 1 if text else 0 for text in texts]
+    joined = b",".join(filter(None, texts))
+    # An empty text would be read as one number.
+    numbers = np.fromstring(joined, np.int64, sep=",") if joined else np.empty(0, np.int64)
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    if offsets[-1] != len(numbers):
+        raise ValueError(f"{len(numbers)} of {offsets[-1]} numbers could be read")
+    if len(numbers) and max(numbers.max(), -numbers.min()) >= _LARGEST:  # where reading stops
+        raise OverflowError("an integer has more than 63 bits")
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers), type=arrow_type)
 
 
 def _to_arrow(hint: Any) -> Convert | None:
@@ -247,6 +285,10 @@ def _instance(
 
 def _same(value: Any) -> Any:
     return value
+
+
+def _is_integers(hint: Any) -> bool:
+    return get_origin(hint) is tuple and get_args(hint) == (int, ...)
 
 
 def _is_free_form(hint: Any) -> bool:

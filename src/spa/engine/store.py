@@ -26,6 +26,7 @@ from zlib import crc32
 import msgspec
 
 from spa.engine.checksums import with_checksums
+from spa.engine.damage import drop_damaged
 from spa.engine.files import disk_errors, publish, unfinished, write_json
 from spa.engine.lines import LineFile, Place, seal, sound_lines
 from spa.engine.records import RowCodec
@@ -36,6 +37,7 @@ __all__ = ["FailedJob", "RowWriter", "StageFolder", "StoredRows"]
 
 R = TypeVar("R")
 CHUNK = 4096
+CHUNK_BYTES = 1 << 23
 _ROWS = b',"rows":'
 
 
@@ -90,6 +92,10 @@ class StageFolder(Generic[R]):
         return self.path / "stage.json"
 
     @property
+    def _data(self) -> Path:
+        return self.path / "data.parquet"
+
+    @property
     def is_committed(self) -> bool:
         """Whether all rows are there."""
         return self.marker.is_file()
@@ -103,7 +109,7 @@ class StageFolder(Generic[R]):
         """Yields the rows of a committed stage in order."""
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.path / "data.parquet") as file:
+        with pq.ParquetFile(self._data, page_checksum_verification=True) as file:
             for batch in file.iter_batches(CHUNK):
                 yield from self.codec.rows(batch)
 
@@ -111,7 +117,7 @@ class StageFolder(Generic[R]):
         """Yields one field of every row, without reading the others."""
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.path / "data.parquet") as file:
+        with pq.ParquetFile(self._data, page_checksum_verification=True) as file:
             for batch in file.iter_batches(CHUNK, columns=[name]):
                 yield from batch.column(0).to_pylist()
 
@@ -217,6 +223,14 @@ class RowWriter(Generic[R]):
         line = b'{"place":%d,"job":%b%b%b}' % (place, _text(job), _ROWS, body)
         self._jobs.add(place, job, self._part.append(line))
 
+    def follow(self, answers: LineFile) -> None:
+        """Writes rows only after the answers that they were made of.
+
+        Args:
+            answers: Where those are kept before any row is written.
+        """
+        self._part.follow(answers)
+
     def fail(self, job: str, failure: RequestFailure, attempts: int | None = None) -> None:
         """Notes a job that could not be done.
 
@@ -273,6 +287,7 @@ class RowWriter(Generic[R]):
         write_json(self.folder.marker, with_checksums(self.folder.path, facts, files))
         with disk_errors(self.folder.path):
             self._part.path.unlink(missing_ok=True)
+            drop_damaged(self.folder.path)
 
     def close(self) -> None:
         """Closes the files; everything written stays.
@@ -280,8 +295,10 @@ class RowWriter(Generic[R]):
         Raises:
             RunError: If the disk is full.
         """
-        self._part.close()
-        self._failed.close()
+        try:
+            self._part.close()
+        finally:
+            self._failed.close()
 
     def _bodies(self) -> Iterator[bytes]:
         """The rows of every job as a JSON array, in the order of the jobs."""
@@ -311,10 +328,12 @@ class RowWriter(Generic[R]):
         import pyarrow.parquet as pq
 
         codec, count = self.folder.codec, 0
-        final = self.folder.path / "data.parquet"
+        final = self.folder._data
         with disk_errors(final), unfinished(final) as temporary:
             with (
-                pq.ParquetWriter(temporary, codec.schema, compression="zstd") as file,
+                pq.ParquetWriter(
+                    temporary, codec.schema, compression="zstd", write_page_checksum=True
+                ) as file,
                 ThreadPoolExecutor(1) as background,
             ):
                 writing: Future[None] | None = None
@@ -360,11 +379,14 @@ class _Jobs:
 
 
 def _chunks(bodies: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """As many as make a good table, or fewer where they are long."""
     chunk: list[bytes] = []
+    size = 0
     for body in bodies:
         chunk.append(body)
-        if len(chunk) == CHUNK:
+        size += len(body)
+        if len(chunk) == CHUNK or size >= CHUNK_BYTES:
             yield chunk
-            chunk = []
+            chunk, size = [], 0
     if chunk:
         yield chunk

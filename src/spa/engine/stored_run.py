@@ -112,6 +112,6 @@ def stage_rows(run: StoredRun, record: Mapping[str, Any], row_type: type[R]) -> 
         yield from folder.read()
     except (OSError, ValueError, LookupError) as error:
         raise RunError(
-            f"{folder.path} cannot be read: {error}. Delete the folder and run the recipe again to "
-            "make it anew."
+            f"{folder.path} cannot be read: {error}. Run the recipe again: a damaged stage is made "
+            "anew from the answers that are stored."
         ) from error

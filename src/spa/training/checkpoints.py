@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +26,14 @@ __all__ = [
     "checkpoint_kind",
     "claim_folder",
     "last_complete",
+    "seal_checkpoint",
     "training_identity",
 ]
 
+logger = logging.getLogger(__name__)
+
+_SEAL = "checksums.json"
+_BLOCK = 1 << 20
 _IDENTITY_FILE = "training.json"
 _NAME = re.compile(r"checkpoint-(\d+)\Z")
 
@@ -97,6 +104,12 @@ def claim_folder(output_dir: Path, identity: Mapping[str, str]) -> None:
         raise RunError(
             f"the training folder {output_dir} cannot be used: {error.strerror or error}"
         ) from error
+    except ValueError:  # who holds the folder can't be told, so nothing in it is gone on from
+        logger.warning("%s is damaged: training begins anew. Is the disk sound?", path)
+        shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
+        path.unlink()
+        claim_folder(output_dir, identity)
+        return
     changed = sorted(name for name in identity if found.get(name) != identity[name])
     if changed:
         raise RunError(
@@ -135,15 +148,58 @@ def last_complete(folder: Path, kind: CheckpointKind = "plain") -> Path | None:
 
 
 def checkpoint_kind(checkpoint: Path) -> CheckpointKind | None:
-    """What wrote a checkpoint; None if it was not written to its end.
+    """What wrote a checkpoint; None if it was not written to its end, or was damaged since.
 
-    transformers writes the trainer's state last.
+    transformers writes the trainer's state last, and `seal_checkpoint` the checksums after it.
     """
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    if (damaged := _damaged(checkpoint)) is not None:
+        logger.warning(
+            "%s is not what was written: training goes on from an earlier checkpoint, or begins "
+            "anew. Is the disk sound?",
+            damaged,
+        )
+        return None
     for kind, names in _OPTIMIZERS.items():
         if any(next(checkpoint.glob(name), None) is not None for name in names):
             return kind
     return None
+
+
+def seal_checkpoint(checkpoint: Path) -> None:
+    """Notes size and checksum of every file of a checkpoint, so that damage is found out.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    files = sorted(each for each in checkpoint.rglob("*") if each.is_file())
+    sums = {each.relative_to(checkpoint).as_posix(): _checksum(each) for each in files}
+    temporary = checkpoint / f"{_SEAL}.partial"
+    temporary.write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    temporary.replace(checkpoint / _SEAL)
+
+
+def _damaged(checkpoint: Path) -> Path | None:
+    """The first file that is not what was sealed; None also where nothing was sealed."""
+    seal = checkpoint / _SEAL
+    if not seal.is_file():
+        return None
+    try:
+        sums: dict[str, list[int]] = json.loads(seal.read_text(encoding="utf-8"))
+        for name, wanted in sums.items():
+            if _checksum(checkpoint / name) != wanted:
+                return checkpoint / name
+    except (AttributeError, OSError, ValueError):
+        return seal
+    return None
+
+
+def _checksum(path: Path) -> list[int]:
+    size = crc = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return [size, crc]

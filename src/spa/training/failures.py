@@ -14,6 +14,9 @@ from spa.errors import RunError
 __all__ = ["readable_failures"]
 
 
+_STREAMS = ("PytorchStreamWriter", "inline_container", "iostream error")
+
+
 @contextmanager
 def readable_failures(folder: Path) -> Iterator[None]:
     """Turns a full disk, a folder that cannot be written and too little memory into `RunError`.
@@ -35,8 +38,8 @@ def readable_failures(folder: Path) -> Iterator[None]:
             _unwritable(folder, getattr(error, "strerror", None) or str(error))
         ) from error
     except RuntimeError as error:
-        # torch.save reports a full disk as a plain RuntimeError of its stream writer.
-        if "PytorchStreamWriter" in str(error) or "inline_container" in str(error):
+        # torch.save reports a full disk as a plain RuntimeError of its stream writer, or of C++.
+        if any(sign in str(error) for sign in _STREAMS):
             raise RunError(
                 _unwritable(folder, "checkpoint not written, the disk may be full")
             ) from error

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+import os
+import socket
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -56,9 +59,15 @@ class ReferenceLogprobs:
         """Writes all rows to a safetensors file, under a temporary name first."""
         names = sorted(self._rows)
         tensors = {"logprobs": torch.cat([self._rows[name] for name in names])}
-        temporary = path.with_name(path.name + ".partial")
+        for left in path.parent.glob(f"{path.name}.*.partial"):
+            if _ended(left):
+                left.unlink(missing_ok=True)
+        # A name of its own, as another training may need the same and compute it, too.
+        me = f"{socket.gethostname()}-{os.getpid()}"
+        temporary = path.with_name(f"{path.name}.{me}.partial")
         lengths = ",".join(str(len(self._rows[name])) for name in names)
         metadata = {"identity": identity, "names": json.dumps(names), "lengths": lengths}
+        metadata["checksum"] = _checksum(tensors["logprobs"], metadata)
         save_file(tensors, temporary, metadata)
         temporary.replace(path)
 
@@ -77,6 +86,8 @@ class ReferenceLogprobs:
                 if metadata.get("identity") != identity:
                     return None
                 values = file.get_tensor("logprobs")
+            if metadata.pop("checksum", None) != _checksum(values, metadata):
+                raise ValueError("it is not what was written")
             lengths = [int(length) for length in metadata["lengths"].split(",")]
             names = json.loads(metadata["names"])
             return cls(dict(zip(names, values.split(lengths), strict=True)))
@@ -87,6 +98,25 @@ class ReferenceLogprobs:
                 error,
             )
             return None
+
+
+def _checksum(logprobs: torch.Tensor, metadata: Mapping[str, str]) -> str:
+    named = json.dumps([metadata["identity"], metadata["names"], metadata["lengths"]])
+    return f"{zlib.crc32(logprobs.numpy().tobytes(), zlib.crc32(named.encode())):08x}"
+
+
+def _ended(left: Path) -> bool:
+    """Whether the process of this machine that began a file is gone."""
+    host, _, pid = left.name.removesuffix(".partial").rpartition("-")
+    if not host.endswith(f".{socket.gethostname()}") or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
 
 
 def compute_reference(

@@ -30,6 +30,7 @@ from spa.training.launch import fit_in_processes
 from spa.training.launched import fit_with_followers
 from spa.training.outcome import TrainResult
 from spa.training.roles import is_launched
+from spa.training.saving import sync
 from spa.types import Objective
 
 if TYPE_CHECKING:
@@ -101,15 +102,29 @@ def train(
     )
     claim_folder(output_dir, job.identity)
     marker = output_dir / "result.json"
-    if marker.is_file():
-        return TrainResult.from_json(marker.read_text(encoding="utf-8"), output_dir)
+    if (finished := _finished(marker)) is not None:
+        shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
+        return finished
     with readable_failures(output_dir):
         result = _carry_out(job, loss_source, on_progress, should_stop)
         temporary = marker.with_suffix(".partial")
         temporary.write_text(result.to_json(output_dir), encoding="utf-8")
+        sync(temporary)
         temporary.replace(marker)
+        sync(output_dir)
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
     return result
+
+
+def _finished(marker: Path) -> TrainResult | None:
+    """What an earlier call made; None if there is nothing that can be read."""
+    try:
+        return TrainResult.from_json(marker.read_text(encoding="utf-8"), marker.parent)
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        logger.warning("%s is damaged (%s): training is done again", marker, error)
+        return None
 
 
 def _carry_out(

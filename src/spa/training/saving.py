@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,23 @@ from spa.errors import RunError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["save_adapter", "save_full", "write_folder"]
+__all__ = ["save_adapter", "save_full", "sync", "write_folder"]
+
+
+def sync(path: Path) -> None:
+    """Makes a file, or the names in a folder, durable where the file system can.
+
+    Raises:
+        OSError: If the disk does not take it.
+    """
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # folders, on some network systems
+            raise
+    finally:
+        os.close(opened)
 
 
 def write_folder(path: Path, write: Callable[[Path], None]) -> None:
@@ -32,6 +50,8 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
             shutil.rmtree(temporary)
         temporary.mkdir(parents=True)
         write(temporary)
+        for file in filter(Path.is_file, temporary.rglob("*")):
+            sync(file)  # hours of training may be in it
         if path.is_dir() and not any(path.iterdir()):
             # It may be somebody's working directory, so it must stay the same one.
             for item in temporary.iterdir():
@@ -41,6 +61,7 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
+        sync(path.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise RunError(

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from spa.training.batching import OptimizerBatch
-from spa.training.checkpoints import CheckpointKind, checkpoint_kind
+from spa.training.checkpoints import CheckpointKind, checkpoint_kind, seal_checkpoint
 from spa.training.forward import forwarding
 from spa.training.metrics import Figures
 from spa.training.micro_batches import plan_micro_batches, share
@@ -112,6 +112,14 @@ class PreferenceTrainer(Trainer):
         )
         self._metrics = {**figures.means(), "pairs": float(batch.pairs)}
         return torch.tensor(self._metrics.pop("loss"), device=self.args.device)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Also notes checksums, when every process has written its part."""
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.processes.is_main:
+            folder = f"checkpoint-{self.state.global_step}"
+            seal_checkpoint(Path(str(self.args.output_dir)) / folder)
 
     def _backward(self, total: torch.Tensor, last: bool) -> None:
         # DeepSpeed steps after the backward pass that is said to be the last one.

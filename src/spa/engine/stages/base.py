@@ -12,8 +12,10 @@ from typing import Any, Generic, TypeVar
 from spa.contracts import Backend
 from spa.engine.answers import AnswerLog
 from spa.engine.asking import Finished, Job, Tally, drive
+from spa.engine.checksums import CHECKSUMS
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
+from spa.engine.damage import damage_of, other_input, set_aside, tidy
 from spa.engine.editions import Earlier, RetriedStage, newest_edition
 from spa.engine.failing import TooManyFailures
 from spa.engine.files import disk_errors, write_json
@@ -138,6 +140,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
             folder = _folder(context, stage, key)
     note_origin(context, stage, base, key)
     info = folder.info()
+    context.digests[key] = info.get(CHECKSUMS, {}).get("data.parquet", "")
     rows = StoredRows(folder, int(info["rows"]))
     figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
     seconds = time.monotonic() - started
@@ -175,6 +178,14 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     if limit is not None and limit.passed(len(failures), jobs):
         raise TooManyFailures(stage.shown, limit, failures, jobs, committed=True)
     return StageRows(key, rows, failures, jobs)
+
+
+def _problem(context: RunContext, folder: StageFolder[Any]) -> str | None:
+    """Why a committed stage cannot be taken as it is."""
+    problem = damage_of(folder.path)
+    if problem is None and folder.is_committed and other_input(folder.info(), context.digests):
+        return f"{folder.path} was made from other rows than those that its run reads now"
+    return problem
 
 
 def key_parts(
@@ -235,11 +246,14 @@ def _carried_out(
     context.use(folder.path.name)
     if stage.backend is not None:
         context.use(answers_name(context, stage))
-    if folder.is_committed:
+    if folder.is_committed and _problem(context, folder) is None:
         warn_of_drift(folder.path, stage.shown, folder.info().get("sources", {}), _specs(stage))
+        tidy(folder.path)
         return True
     # Another run may be at this stage: then it is waited for, and its rows are taken.
     with writer_lock(folder.path, wait=True):
+        if problem := _problem(context, folder):
+            set_aside(folder.path, problem)
         if folder.is_committed:
             return True
         with rare_collection():
@@ -324,7 +338,7 @@ def _run(
             failed=len(writer.failures),
         )
         progress = _Progress(context, stage.shown, tally, unscored)
-        for finished in _finished(context, stage, left, tally, counted):
+        for finished in _finished(context, stage, left, tally, counted, writer):
             unscored.add(_write(writer, stage, finished))
             done += 1
             failed = len(writer.failures)
@@ -340,6 +354,7 @@ def _run(
         info = {
             "stage": stage.name,
             "key": key,
+            "made_from": {k: d for k, d in context.digests.items() if k in stage.reads},
             "jobs": left.seen,
             "asked": tally.asked,
             "replayed": tally.replayed,
@@ -378,6 +393,7 @@ def _finished(
     jobs: Iterable[Job[T]],
     tally: Tally,
     counted: dict[str, float],
+    writer: RowWriter[R],
 ) -> Iterator[Finished[T]]:
     """Drives the jobs; the log of answers is opened only for stages that can ask.
 
@@ -399,6 +415,7 @@ def _finished(
 
     answers = context.store / answers_name(context, stage)
     with writer_lock(answers, wait=True), closing(AnswerLog(answers / "part-00000.jsonl")) as log:
+        writer.follow(log.file)
         yield from drive(
             jobs,
             backend,

@@ -12,6 +12,7 @@ from spa.contracts import Loss
 from spa.engine.checksums import files_below, with_checksums
 from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
+from spa.engine.damage import damage_of, drop_damaged, other_input, set_aside, tidy
 from spa.engine.files import disk_errors, write_json
 from spa.engine.joining import Beside
 from spa.engine.keys import KEY_FILE, key_config, key_record, stage_key
@@ -51,14 +52,17 @@ def train_stage(
     key = stage_key("train", parts)
     folder = context.store / f"train-{key[:SHORT_KEY]}"
     context.use(folder.name)
-    result = stored_result(folder)
+    result = _sound_result(context, folder)
     cached = result is not None
     if result is not None:
         made = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
         warn_of_drift(folder, "train", made.get("sources", {}), (section,))
+        tidy(folder)
     else:
         # Another run may be training just this: then it is waited for, and its result is taken.
         with writer_lock(folder, wait=True):
+            if problem := _problem(context, folder):
+                set_aside(folder, problem)
             result = stored_result(folder)
             cached = result is not None
             if result is None:
@@ -70,7 +74,7 @@ def train_stage(
                 sources = note_sources(folder, "train", (section,))
                 with disk_errors(folder):
                     result = _train(context, groups, pairs, objectives, policy, folder)
-                _commit(folder, key, result, sources)
+                _commit(folder, key, result, sources, context.digests)
     seconds = time.monotonic() - started
     total = len(pairs.rows)
     context.tell(
@@ -111,13 +115,20 @@ def train_parts(
     }
 
 
-def _commit(folder: Path, key: str, result: TrainResult, sources: Mapping[str, Any]) -> None:
+def _commit(
+    folder: Path,
+    key: str,
+    result: TrainResult,
+    sources: Mapping[str, Any],
+    made_from: Mapping[str, str],
+) -> None:
     from spa.training.outcome import REFERENCE_NOTE
 
     facts = {
         "format": 1,
         "stage": "train",
         "key": key,
+        "made_from": dict(made_from),
         "kind": result.kind,
         "path": result.path.name,
         "steps": result.steps,
@@ -131,6 +142,22 @@ def _commit(folder: Path, key: str, result: TrainResult, sources: Mapping[str, A
     write_json(folder / _MARKER, with_checksums(folder, facts, files))
     with disk_errors(folder):
         (folder / SOURCES).unlink(missing_ok=True)
+    drop_damaged(folder)
+
+
+def _problem(context: RunContext, folder: Path) -> str | None:
+    """Why a finished training cannot be taken as it is."""
+    problem = damage_of(folder)
+    if problem is None and (folder / _MARKER).is_file():
+        info = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        if other_input(info, context.digests):
+            return f"{folder} was trained on other rows than those that its run reads now"
+    return problem
+
+
+def _sound_result(context: RunContext, folder: Path) -> TrainResult | None:
+    """What training made, None if it is not done or is not sound."""
+    return None if _problem(context, folder) is not None else stored_result(folder)
 
 
 def stored_result(folder: Path) -> TrainResult | None:
