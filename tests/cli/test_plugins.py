@@ -142,7 +142,7 @@ def test_doctor_is_content_with_the_built_in_components(
 
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugin"]) == 2
-    assert "No such command 'plugin'. Did you mean 'plugins'?" in capsys.readouterr().err
+    assert "No such command 'plugin'. Did you mean 'plugins', 'plan'?" in capsys.readouterr().err
     assert main(["plugins", "list", "--jsn"]) == 2
     assert main([]) == 2
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spa.engine.funnel import FunnelStep, funnel
 from spa.engine.rows import VerdictRow
-from spa.engine.stages.base import StageRows
+from spa.engine.stages.stage import StageRows
 from spa.types import PreferencePair, RequestFailure
 
 

@@ -19,7 +19,7 @@ from spa.engine.keys import stage_key
 from spa.engine.models import ModelPool
 from spa.engine.pipeline import _Run
 from spa.engine.stages import base, combine, denoise, evaluate, judge, pairs, refine, sample
-from spa.engine.stages.base import Stage, StageRows
+from spa.engine.stages.stage import Stage, StageRows
 from spa.recipe import Recipe
 from spa.types import PreferencePair
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spa.engine.rows import JudgedRow
-from spa.engine.stages.base import StageRows
 from spa.engine.stages.judge import scored_beside
+from spa.engine.stages.stage import StageRows
 from spa.types import Group, Objective, Prompt, RequestFailure, Response
 
 __all__ = ["Assembled", "assemble"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from spa.engine.rows import VerdictRow
-from spa.engine.stages.base import StageRows
+from spa.engine.stages.stage import StageRows
 from spa.types import PreferencePair
 
 __all__ = ["FunnelStep", "funnel"]

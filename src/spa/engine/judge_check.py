@@ -26,8 +26,9 @@ from spa.engine.keys import stage_key
 from spa.engine.models import ModelPool, same_model
 from spa.engine.policy import Policy
 from spa.engine.rows import EvaluationRow, JudgedRow
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
 from spa.engine.stages.judge import judge_stage, objectives_on_scale
+from spa.engine.stages.stage import Stage, StageRows
 from spa.errors import RecipeError
 from spa.evaluation.discrimination import Answer
 from spa.evaluation.probes import Probe, ProbeSet

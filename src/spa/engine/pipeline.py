@@ -27,11 +27,11 @@ from spa.engine.models import ModelPool
 from spa.engine.outcome import NothingToTrainOn, RunResult
 from spa.engine.policy import Policy, untrainable
 from spa.engine.rounds import make_pairs
-from spa.engine.stages.base import StageRows
 from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
 from spa.engine.stages.judge import judge_stage, scored
 from spa.engine.stages.prompts import count_split, prompts_stage
 from spa.engine.stages.sample import answer_stage
+from spa.engine.stages.stage import StageRows
 from spa.engine.stages.train import train_stage
 from spa.engine.uses import UseLog
 from spa.errors import RecipeError, RunError

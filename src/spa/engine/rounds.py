@@ -14,12 +14,12 @@ from spa.engine.joining import Beside
 from spa.engine.outcome import NothingToTrainOn
 from spa.engine.policy import Policy
 from spa.engine.rows import VerdictRow
-from spa.engine.stages.base import StageRows
 from spa.engine.stages.denoise import denoise_stage, without
 from spa.engine.stages.judge import judge_stage, objectives_on_scale
 from spa.engine.stages.pairs import pairs_stage
 from spa.engine.stages.refine import refine_stage
 from spa.engine.stages.sample import sample_stage
+from spa.engine.stages.stage import StageRows
 from spa.types import Group, Objective, PreferencePair, Prompt
 
 __all__ = ["RoundPairs", "make_pairs"]

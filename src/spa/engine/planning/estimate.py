@@ -18,7 +18,7 @@ from spa.engine.planning.kept import KeptStage, KeptStages
 from spa.engine.planning.trial import StoredAnswers, Trial
 from spa.engine.planning.values import Basis
 from spa.engine.records import RowCodec
-from spa.engine.stages.base import Stage
+from spa.engine.stages.stage import Stage
 from spa.recipe.sections import TrainConfig
 
 __all__ = ["Estimate", "estimated", "training"]

@@ -25,14 +25,8 @@ from spa.engine.planning.trial import StoredAnswers, Trial, try_out
 from spa.engine.planning.values import StagePlan
 from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow, VerdictRow
-from spa.engine.stages.base import (
-    SHORT_KEY,
-    Stage,
-    StageRows,
-    answers_name,
-    key_parts,
-    note_origin,
-)
+from spa.engine.stages.naming import SHORT_KEY, answers_name, key_parts, note_origin
+from spa.engine.stages.stage import Stage, StageRows
 from spa.engine.stages.train import stored_result, train_parts
 from spa.engine.store import StageFolder
 from spa.errors import RunError

@@ -12,8 +12,9 @@ from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.joining import Beside
 from spa.engine.rows import JudgedRow
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
 from spa.engine.stages.scores import checked, unscored
+from spa.engine.stages.stage import Stage, StageRows
 from spa.errors import RunError
 from spa.recipe import ComponentSpec, JudgeSpec
 from spa.types import Objective, Response, Score

@@ -13,7 +13,8 @@ from spa.engine.assembly import Assembled
 from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.rows import NamedVerdict, VerdictRow
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
+from spa.engine.stages.stage import Stage, StageRows
 from spa.types import Group, Objective
 
 __all__ = ["denoise_group", "denoise_stage", "without"]

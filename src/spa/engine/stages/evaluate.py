@@ -14,9 +14,10 @@ from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.policy import Policy
 from spa.engine.rows import EvaluationRow
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
 from spa.engine.stages.judge import objectives_on_scale
 from spa.engine.stages.prompts import count_split
+from spa.engine.stages.stage import Stage, StageRows
 from spa.errors import RunError
 from spa.recipe import AskingSpec, Recipe
 from spa.types import EvaluationItem, JsonValue, Prompt, Scored

@@ -14,9 +14,10 @@ from spa.engine.context import RunContext
 from spa.engine.joining import Beside
 from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
 from spa.engine.stages.combine import combine_stage, combined_scale, scale_of
 from spa.engine.stages.scores import checked, unscored
+from spa.engine.stages.stage import Stage, StageRows
 from spa.recipe import AskingSpec, ComponentSpec
 from spa.types import Objective, Prompt, Response, Score, Scored
 

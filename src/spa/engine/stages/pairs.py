@@ -10,7 +10,8 @@ from spa.contracts import PairBuilder
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
+from spa.engine.stages.stage import Stage, StageRows
 from spa.types import Group, Objective, PreferencePair
 
 __all__ = ["pairs_stage"]

@@ -21,7 +21,8 @@ from spa.contracts import Source
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
+from spa.engine.stages.stage import Stage, StageRows
 from spa.errors import RunError
 from spa.types import Prompt, Split
 

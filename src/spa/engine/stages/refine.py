@@ -13,8 +13,9 @@ from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
 from spa.engine.stages.judge import objectives_to_judge, scored_beside
+from spa.engine.stages.stage import Stage, StageRows
 from spa.engine.stages.token_ids import token_ids
 from spa.recipe import AskingSpec
 from spa.types import Group, Prompt, Response

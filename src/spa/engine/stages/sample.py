@@ -11,8 +11,9 @@ from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.policy import Policy
-from spa.engine.stages.base import Stage, StageRows, run_stage
+from spa.engine.stages.base import run_stage
 from spa.engine.stages.prompts import count_split
+from spa.engine.stages.stage import Stage, StageRows
 from spa.engine.stages.token_ids import token_ids
 from spa.recipe import AnswerConfig
 from spa.types import ChatRequest, Origin, Prompt, Response

@@ -19,7 +19,8 @@ from spa.engine.keys import KEY_FILE, key_config, key_record, stage_key
 from spa.engine.lock import writer_lock
 from spa.engine.policy import Policy
 from spa.engine.sources import SOURCES, note_sources, warn_of_drift
-from spa.engine.stages.base import SHORT_KEY, StageRows
+from spa.engine.stages.naming import SHORT_KEY
+from spa.engine.stages.stage import StageRows
 from spa.recipe import ComponentSpec
 from spa.types import Group, JsonValue, Objective, PreferencePair
 
