@@ -27,7 +27,8 @@ def tool() -> ModuleType:
 
 def manifest() -> dict[str, Any]:
     asked = {"asked": 4, "replayed": 0, "prompt_tokens": 90, "new_tokens": 10}
-    stage = {"rows": 3, "failed": 1, "cached": False, "seconds": 2.0}
+    reasons = {"failure_reasons": {"timeout": 1}}
+    stage = {"rows": 3, "failed": 1, "cached": False, "seconds": 2.0, **reasons}
     training = {"steps": 5, "last_step": {"loss": 0.25}}
     return {
         "name": "r-1",
