@@ -17,6 +17,7 @@ from typing import Any
 from spa.engine.checksums import CHECKSUMS, file_checksum, is_sealed
 from spa.engine.files import disk_errors
 from spa.engine.lock import FILE, clear_leftovers, is_abandoned, writer_lock
+from spa.engine.sources import SOURCES
 from spa.errors import RunError
 
 __all__ = ["ASIDE", "damage_of", "drop_damaged", "other_input", "set_aside", "tidy"]
@@ -110,12 +111,13 @@ def tidy(folder: Path) -> None:
     A folder that cannot be written, or that a living process holds, stays as it is.
     """
     names = {each.name for each in folder.iterdir()}
-    if not names & {"part-00000.jsonl", "checkpoints", ASIDE, FILE}:
+    if not names & {"part-00000.jsonl", "checkpoints", SOURCES, ASIDE, FILE}:
         return
     if FILE in names and not is_abandoned(folder):
         return
     with suppress(RunError, OSError), writer_lock(folder):
         clear_leftovers(folder)
-        (folder / "part-00000.jsonl").unlink(missing_ok=True)
+        for name in ("part-00000.jsonl", SOURCES):
+            (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         drop_damaged(folder)
