@@ -126,7 +126,7 @@ def test_a_stage_alone(run: str, capsys: Captured) -> None:
     assert "safe" not in said
     assert "ambulance" not in said
     assert "pairs   " not in said
-    assert main(["show", run, "t1", "--stage", "denoise"]) == 0
+    assert main(["show", run, "t1", "--stage", "denoise", "--width", "120"]) == 0
     said = shown(capsys)
     assert "consistency      kept     consistent  best_sample.safe 9\n" in said
     assert "Rest a while." not in said

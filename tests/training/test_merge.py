@@ -160,7 +160,9 @@ def test_export_mistakes(finished_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(SpaError) as error:
         export(finished_run, out, format="gguf")
-    assert str(error.value) == ("unknown format 'gguf'. Valid: llamafactory, merged, parquet, trl.")
+    assert str(error.value) == (
+        "unknown format 'gguf'. Valid: llamafactory, merged, parquet, recipe, trl."
+    )
     assert error.value.exit_code == 2
     with pytest.raises(SpaError) as error:
         export(tmp_path, out)

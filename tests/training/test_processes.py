@@ -124,7 +124,7 @@ def test_the_recipe_decides_the_number_format(run: Any, tmp_path: Path) -> None:
     same(run("one", **settings), two, tolerance=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["spa", "dpo"])
+@pytest.mark.parametrize("loss", ["spa", pytest.param("dpo", marks=pytest.mark.slow)])
 def test_two_processes_take_the_same_steps_as_one(run: Any, loss: str) -> None:
     """Seven groups in batches of two or three: turns are uneven, some processes have no pair."""
     seen: list[Any] = []
@@ -136,7 +136,13 @@ def test_two_processes_take_the_same_steps_as_one(run: Any, loss: str) -> None:
     assert not list((two.path.parent).glob("*.log"))
 
 
-@pytest.mark.parametrize("lora", [LoraSettings(r=4), None], ids=["lora", "full"])
+@pytest.mark.parametrize(
+    "lora",
+    [
+        pytest.param(LoraSettings(r=4), id="lora"),
+        pytest.param(None, id="full", marks=pytest.mark.slow),
+    ],
+)
 def test_fsdp2_takes_the_same_steps_and_saves_what_others_load(
     run: Any, spec: ModelSpec, lora: LoraSettings | None
 ) -> None:
@@ -153,7 +159,13 @@ def test_fsdp2_takes_the_same_steps_and_saves_what_others_load(
         PeftModel.from_pretrained(base, sharded.path)
 
 
-@pytest.mark.parametrize("accelerate", [None, str(CONFIG)], ids=["replicated", "fsdp2"])
+@pytest.mark.parametrize(
+    "accelerate",
+    [
+        pytest.param(None, id="replicated", marks=pytest.mark.slow),
+        pytest.param(str(CONFIG), id="fsdp2"),
+    ],
+)
 def test_stopped_training_goes_on_with_the_same_loss_curve(
     run: Any, accelerate: str | None
 ) -> None:
