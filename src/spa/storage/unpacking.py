@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spa.engine.files import disk_errors, write_json
 from spa.engine.lock import writer_lock
 from spa.engine.manifest import read_manifest
+from spa.engine.places import STORE
 from spa.errors import RunError
 from spa.storage.accepting import check_content
 from spa.storage.index import Index, read_index
-from spa.storage.layout import is_run_name
+from spa.storage.layout import is_run_name, place_in_store
 from spa.storage.merging import Conflict, add_answers, compare_folders
 from spa.storage.tape import TapeReader, opened
 
@@ -78,7 +80,7 @@ def unpack_run(archive: Path, runs: Path, name: str | None = None) -> Unpacked:
             temporary = Path(place)
             _unpack(archive, reader, index, temporary)
             check_content(archive, index, temporary)
-            return _take(archive, index, temporary, folder, runs / "store")
+            return _take(archive, index, temporary, folder, runs / STORE)
 
 
 def _unpack(archive: Path, reader: TapeReader, index: Index, target: Path) -> None:
@@ -119,7 +121,7 @@ def _take(archive: Path, index: Index, temporary: Path, folder: Path, store: Pat
     own = temporary / "run"
     own.mkdir()
     manifest = read_manifest(temporary / "run.json")
-    write_json(own / "run.json", {**manifest, "name": folder.name})
+    write_json(own / "run.json", {**_with_places(manifest), "name": folder.name})
     if (temporary / "uses.jsonl").is_file():
         (temporary / "uses.jsonl").rename(own / "uses.jsonl")
     store.mkdir(exist_ok=True)
@@ -133,3 +135,18 @@ def _take(archive: Path, index: Index, temporary: Path, folder: Path, store: Pat
             with writer_lock(store / each, wait=True):
                 added += add_answers(temporary / "store" / each, store / each)
     return Unpacked(folder, new, there, added)
+
+
+def _with_places(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest whose paths lead to the store beside the run, also if it had one of its own."""
+    outputs = dict(manifest.get("outputs") or {})
+    if outputs.get("path"):
+        outputs["path"] = _beside(outputs["path"])
+    if outputs.get("rounds"):
+        outputs["rounds"] = [_beside(each) for each in outputs["rounds"]]
+    return {**manifest, "outputs": outputs}
+
+
+def _beside(path: str) -> str:
+    place = place_in_store(path)
+    return path if place is None else f"../{STORE}/{'/'.join(place)}"
