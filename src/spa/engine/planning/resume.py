@@ -102,7 +102,7 @@ def _redone(
             continue
         if stage.waits_for:
             yield f"  {title}: waits for {stage.waits_for}"
-        elif stage.key == record["key"]:
+        elif stage.key == record["key"] and stage.like != stage.folder:
             yield f"  {title}: {record['folder']} is gone from the store"
         else:
             yield "\n".join([f"  {title}:", *(f"    {change}" for change in stage.changed)])
