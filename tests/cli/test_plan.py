@@ -85,10 +85,10 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Callable[[RunPla
 
 
 def test_a_disk_that_is_too_small_is_named(shown: Callable[[RunPlan], str]) -> None:
-    stage = StagePlan("sample", 1, "", "k", "miss", bytes=3_000_000_000)
-    said = shown(RunPlan("r", (stage,), free_bytes=1_000_000_000))
-    assert "it needs about 3.0 GB on disk, and 1.0 GB are free" in said
-    assert "Warning" not in shown(RunPlan("r", (stage,), free_bytes=4_000_000_000))
+    stage = StagePlan("sample", 1, "", "k", "miss", bytes=3 << 30)
+    said = shown(RunPlan("r", (stage,), free_bytes=1 << 30))
+    assert "it needs about 3.0GB on disk, and 1.0GB are free" in said
+    assert "Warning" not in shown(RunPlan("r", (stage,), free_bytes=4 << 30))
 
 
 def test_nothing_to_do_is_said(shown: Callable[[RunPlan], str]) -> None:

@@ -1,4 +1,4 @@
-"""A run with a store of its own, as ``spa run --resume never`` makes it, beside runs that share."""
+"""The archive of a run with a store of its own, as ``spa run --resume never`` makes it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from kept_run import ANSWERS, TRAIN, make_kept_run
+from kept_run import TRAIN, make_kept_run
 
 from spa.cli import main
-
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """The folder of the run; the store beside it has nothing of it."""
+    """The folder of the run."""
     folder = make_kept_run(tmp_path / "runs")
     (tmp_path / "runs" / "store").rename(folder / "store")
     manifest = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -25,30 +23,6 @@ def own(tmp_path: Path) -> Path:
     }
     (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
-
-
-def names(store: Path) -> set[str]:
-    return {path.name for path in store.iterdir()}
-
-
-def test_it_lacks_nothing(own: Path, capsys: Captured) -> None:
-    assert main(["store", "verify", "--runs-dir", str(own.parent)]) == 0
-    assert main(["store", "verify", str(own)]) == 0
-    assert "gone" not in capsys.readouterr().out
-
-
-def test_it_keeps_nothing_in_the_store_that_others_share(own: Path) -> None:
-    shared = own.parent / "store"
-    (shared / ANSWERS).mkdir(parents=True)
-    assert main(["store", "prune", "--runs-dir", str(own.parent), "--yes"]) == 0
-    assert names(shared) == set()
-    assert ANSWERS in names(own / "store")
-
-
-def test_its_own_store_is_pruned_of_nothing_that_it_uses(own: Path) -> None:
-    before = names(own / "store")
-    assert main(["store", "prune", "--runs-dir", str(own), "--yes"]) == 0
-    assert names(own / "store") == before
 
 
 def test_its_archive_is_taken_into_a_store_that_runs_share(own: Path, tmp_path: Path) -> None:

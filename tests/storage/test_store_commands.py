@@ -12,7 +12,7 @@ import pytest
 from kept_run import ANSWERS, REFERENCE, TRAIN, make_kept_run, write_answers
 
 from spa.cli import main
-from spa.cli.units import age_text, size_text
+from spa.cli.store import age_text, size_text
 from spa.engine.lock import FILE, writer_lock
 from spa.engine.store import RowWriter, StageFolder
 from spa.engine.uses import UseLog

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spa.cli.options import RunsDir, Sets, Swaps
-from spa.cli.units import size_text
 
 if TYPE_CHECKING:
     from spa.engine.planning import RunPlan, StagePlan
@@ -73,7 +72,7 @@ def _lines(found: RunPlan) -> Iterator[str]:
 
 
 def _row(width: int, title: str, *cells: str) -> str:
-    widths = (8, 13, 9, 9, 9, 8, 9)
+    widths = (8, 13, 9, 9, 9, 8, 8)
     padded = [f"{title[:width]:<{width}}", f"{cells[0]:<{widths[0]}}"]
     padded += [f"{cell:>{size}}" for cell, size in zip(cells[1:], widths[1:], strict=True)]
     return " ".join(padded).rstrip()
@@ -166,4 +165,8 @@ def _time(seconds: float | None) -> str:
 def _size(count: float | None) -> str:
     if count is None:
         return "?"
-    return size_text(count) if count else "0"
+    for size, unit in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
+        if count >= size:
+            value = count / size
+            return f"{value:.0f}{unit}" if value >= 10 else f"{value:.1f}{unit}"
+    return f"{count:.0f}B" if count else "0"

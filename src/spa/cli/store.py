@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spa.cli.options import RunsDir
-from spa.cli.units import age_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +32,9 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON records on stdout.")]
 _RUNS = Path("runs")
 _ORDERS = ("age", "name", "size")
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+_STEP = 1000
+_DAY = 86_400.0
 
 
 @app.command("list")
@@ -267,6 +269,25 @@ def import_run(
     )
     following = shlex.join(["spa", "export", str(taken.folder)])
     err().print(f"Next: {following} > recipe.yaml", soft_wrap=True)
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: ``1.2 MB``."""
+    value, unit = float(size), _UNITS[0]
+    for unit in _UNITS:  # noqa: B007 - the last one is used
+        if value < _STEP:
+            break
+        value /= _STEP
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def age_text(seconds: float) -> str:
+    """A time that has passed, for people: ``3 days``."""
+    for count, unit in ((_DAY, "day"), (3600.0, "hour"), (60.0, "minute")):
+        if seconds >= count:
+            number = int(seconds // count)
+            return f"{number} {unit}" + ("" if number == 1 else "s")
+    return "now"
 
 
 def _sorted(folders: Sequence[StoredFolder], order: str) -> list[StoredFolder]:

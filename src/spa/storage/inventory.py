@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spa.engine.lock import holder
-from spa.engine.places import STORE
 from spa.errors import UsageError
 from spa.storage.layout import ANSWERS, Kind, kind_of
 from spa.storage.users import RunUses, find_runs
@@ -79,7 +78,7 @@ def take_inventory(runs: Path) -> Inventory:
             f"{runs} is no folder of runs. Give the one that holds the runs and their store with "
             "--runs-dir."
         )
-    store = runs / STORE
+    store = runs / "store"
     users = find_runs(runs)
     entries = sorted(store.iterdir()) if store.is_dir() else []
     return Inventory(store, [_folder(path, users) for path in entries], users)

@@ -16,6 +16,7 @@ __all__ = [
     "REMOVING",
     "Kind",
     "base_name",
+    "beside_run",
     "is_archived",
     "is_folder_name",
     "is_run_name",
@@ -88,6 +89,12 @@ def place_in_store(path: str) -> tuple[str, str] | None:
     folder, _, last = rest.partition("/")
     plain = top == STORE and is_folder_name(folder) and last not in ("", "..") and "/" not in last
     return (folder, last) if plain else None
+
+
+def beside_run(path: str) -> str:
+    """A path in a manifest as it is where the store lies beside the run; others as they are."""
+    place = place_in_store(path)
+    return path if place is None else f"../{STORE}/{'/'.join(place)}"
 
 
 def is_archived(folder: str, file: str) -> bool:

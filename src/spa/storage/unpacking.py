@@ -17,11 +17,10 @@ from typing import Any
 from spa.engine.files import disk_errors, write_json
 from spa.engine.lock import writer_lock
 from spa.engine.manifest import read_manifest
-from spa.engine.places import STORE
 from spa.errors import RunError
 from spa.storage.accepting import check_content
 from spa.storage.index import Index, read_index
-from spa.storage.layout import is_run_name, place_in_store
+from spa.storage.layout import beside_run, is_run_name
 from spa.storage.merging import Conflict, add_answers, compare_folders
 from spa.storage.tape import TapeReader, opened
 
@@ -80,7 +79,7 @@ def unpack_run(archive: Path, runs: Path, name: str | None = None) -> Unpacked:
             temporary = Path(place)
             _unpack(archive, reader, index, temporary)
             check_content(archive, index, temporary)
-            return _take(archive, index, temporary, folder, runs / STORE)
+            return _take(archive, index, temporary, folder, runs / "store")
 
 
 def _unpack(archive: Path, reader: TapeReader, index: Index, target: Path) -> None:
@@ -141,12 +140,7 @@ def _with_places(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest whose paths lead to the store beside the run, also if it had one of its own."""
     outputs = dict(manifest.get("outputs") or {})
     if outputs.get("path"):
-        outputs["path"] = _beside(outputs["path"])
+        outputs["path"] = beside_run(outputs["path"])
     if outputs.get("rounds"):
-        outputs["rounds"] = [_beside(each) for each in outputs["rounds"]]
+        outputs["rounds"] = [beside_run(each) for each in outputs["rounds"]]
     return {**manifest, "outputs": outputs}
-
-
-def _beside(path: str) -> str:
-    place = place_in_store(path)
-    return path if place is None else f"../{STORE}/{'/'.join(place)}"

@@ -14,7 +14,6 @@ from typing import Any
 
 from spa.engine.lock import Holder, holder
 from spa.engine.manifest import read_manifest
-from spa.engine.places import STORE
 from spa.engine.uses import FILE, noted_uses
 from spa.storage.layout import Kind, kind_of
 from spa.training.outcome import REFERENCE_NOTE
@@ -56,28 +55,18 @@ class RunUses:
 def find_runs(runs: Path) -> list[RunUses]:
     """All runs in a folder of runs, those inside of another folder included, by name.
 
-    One with a store of its own uses nothing of the one beside it. Where the folder is such a run
-    itself, its own store is meant, and it is the one run.
-
     Raises:
         OSError: If the folder cannot be read.
     """
-    store = runs / STORE
+    store = runs / "store"
     found = {
         file.parent
         for name in ("run.json", FILE)
-        for depth in (".", "*", "*/*")
+        for depth in ("*", "*/*")
         for file in runs.glob(f"{depth}/{name}")
         if not file.is_relative_to(store)
     }
-    return [_uses_of(folder, store, runs) for folder in sorted(found)]
-
-
-def _uses_of(folder: Path, store: Path, runs: Path) -> RunUses:
-    found = run_uses(folder, store, runs)
-    if folder == runs or not (folder / STORE).is_dir():
-        return found
-    return RunUses(found.name, folder, found.status, frozenset(), writer=found.writer)
+    return [run_uses(folder, store, runs) for folder in sorted(found)]
 
 
 def run_uses(folder: Path, store: Path, runs: Path) -> RunUses:
@@ -88,7 +77,7 @@ def run_uses(folder: Path, store: Path, runs: Path) -> RunUses:
         store: The store.
         runs: The folder of runs.
     """
-    name = folder.name if folder == runs else folder.relative_to(runs).as_posix()
+    name = folder.relative_to(runs).as_posix()
     writer = holder(folder)
     try:
         begun = (folder / "run.json").exists()
@@ -126,8 +115,8 @@ def _named(manifest: Mapping[str, Any]) -> Iterable[str]:
     outputs = manifest.get("outputs") or {}
     for path in (outputs.get("path"), *outputs.get("rounds", ())):
         parts = PurePosixPath(str(path or "")).parts
-        if STORE in parts[:-1]:
-            yield parts[parts.index(STORE) + 1]
+        if "store" in parts[:-1]:
+            yield parts[parts.index("store") + 1]
 
 
 def _references(store: Path, used: Iterable[str]) -> tuple[frozenset[str], bool]:
