@@ -8,7 +8,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from spa.engine.damage import ASIDE, damage_of, drop_damaged, other_input, set_aside, tidy
+from spa.engine import damage
+from spa.engine.damage import (
+    ASIDE,
+    begin_from,
+    clear_work,
+    damage_of,
+    drop_damaged,
+    problem_of,
+    rows_checksum,
+    set_aside,
+    tidy,
+)
 from spa.engine.files import write_json
 from spa.engine.lock import FILE, writer_lock
 from spa.engine.store import RowWriter, StageFolder
@@ -104,11 +115,54 @@ def test_what_a_living_process_holds_is_left_alone(folder: Path) -> None:
         assert (folder / "part-00000.jsonl").is_file()
 
 
-def test_rows_made_of_other_rows_are_told_apart() -> None:
-    info = {"made_from": {"k": "sha256:1", "other": "sha256:2"}}
-    assert not other_input(info, {"k": "sha256:1"})
-    assert other_input(info, {"k": "sha256:3"})
-    assert not other_input({}, {"k": "sha256:3"})
+def test_rows_made_of_other_rows_are_told_apart(tmp_path: Path) -> None:
+    stage = StageFolder(tmp_path / "s", Prompt)
+    writer = RowWriter(stage)
+    writer.rows(0, "a", [Prompt("a", ())])
+    writer.commit({"made_from": {"k": "sha256:1", "other": "sha256:2"}})
+    assert problem_of(stage.path, {"k": "sha256:1"}) is None
+    problem = problem_of(stage.path, {"k": "sha256:3"})
+    assert problem == (f"{stage.path} was made from other rows than those that its run reads now")
+    assert problem_of(tmp_path / "nowhere", {"k": "sha256:3"}) is None
+
+
+def test_rows_from_before_markers_had_checksums_are_taken(folder: Path) -> None:
+    write_json(folder / "stage.json", {"format": 1, "rows": 1})
+    assert problem_of(folder, {"k": "sha256:3"}) is None
+    assert rows_checksum({"rows": 1}) == ""
+
+
+def test_a_stage_goes_on_only_with_what_was_begun_from_the_same_rows(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin_from(folder, {"k": "sha256:1"})
+    (folder / "part-00000.jsonl").write_bytes(b"{")
+    (folder / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    begin_from(folder, {"k": "sha256:1"})
+    set_aside(folder, "it")
+    begin_from(folder, {"k": "sha256:1", "more": "sha256:2"})
+    assert (folder / "part-00000.jsonl").is_file()
+    caplog.clear()
+    begin_from(folder, {"k": "sha256:3"})
+    assert caplog.messages == [
+        f"{folder} was begun from other rows than those that its run reads now: it is begun anew"
+    ]
+    assert not (folder / "part-00000.jsonl").exists()
+    clear_work(folder)
+    assert names(folder) == []
+
+
+def test_large_files_are_just_looked_for_where_a_plan_is_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder / "data.parquet"
+    content = data.read_bytes()
+    data.write_bytes(content[:-1] + b"x")
+    assert damage_of(folder, thorough=False) == f"{data} is not what was written"
+    monkeypatch.setattr(damage, "_SMALL", 10)
+    assert damage_of(folder, thorough=False) is None
+    data.unlink()
+    assert damage_of(folder, thorough=False) is not None
 
 
 def test_pages_are_checked_where_rows_are_read(folder: Path) -> None:

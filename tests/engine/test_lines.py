@@ -130,6 +130,15 @@ def test_a_line_is_not_written_before_what_it_was_made_of(tmp_path: Path) -> Non
         assert read(file) == [{"made": "of nothing"}]
 
 
+def test_a_line_that_is_being_written_is_no_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "part.jsonl"
+    path.write_bytes(lines.seal(b'{"a":1}') + b"\n" + lines.seal(b'{"a":2}')[:-3])
+    assert [body for _, body in lines.sound_lines(path)] == [b'"a":1}']
+    assert caplog.messages == []
+
+
 def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "part.jsonl"
     path.symlink_to("/dev/full")

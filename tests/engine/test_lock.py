@@ -160,6 +160,21 @@ def test_a_process_that_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureF
     assert f"{tmp_path} is being written by process {process.pid} on " in told[0]
 
 
+def test_a_folder_that_goes_while_its_holder_is_waited_for_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    process = hold_elsewhere(folder)
+
+    def remove() -> None:
+        folder.rename(tmp_path / "removing")
+        process.kill()
+
+    removing = threading.Timer(1.0, remove)
+    removing.start()
+    with writer_lock(folder, wait=True):
+        assert json_holder(folder).pid == os.getpid()
+    process.communicate()
+
+
 def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from quick_model import QuickModel
 
+from spa.engine import pipeline
 from spa.engine.editions import Retry
 from spa.engine.failing import TooManyFailures, parse_limit
 from spa.engine.pipeline import run_recipe
@@ -18,8 +20,8 @@ from spa.engine.rows import JudgedRow
 from spa.engine.store import StageFolder
 from spa.engine.stored_run import StoredRun, open_run
 from spa.errors import RunError, UsageError
-from spa.recipe import Recipe, load_recipe
-from spa.types import Response
+from spa.recipe import ComponentSpec, Recipe, load_recipe
+from spa.types import Response, RunEvent
 
 Load = Callable[..., Recipe]
 CHEAP = ("evaluate.0.resamples=100",)
@@ -333,7 +335,7 @@ def test_a_recipe_that_is_read_in_another_way_now_is_refused(recipe: Load, tmp_p
     values = json.loads(json.dumps(recipe().resolved()))
     del values["loss"]["beta"]
     stored = StoredRun(tmp_path, {"recipe": values, "recipe_file": "tiny.yaml"})
-    with pytest.raises(RunError, match="read the section 'loss' of its recipe in another way"):
+    with pytest.raises(RunError, match=r"loss\.beta: null -> 2\.5\nInstall the versions"):
         recipe_of(stored)
 
 
@@ -349,6 +351,54 @@ def test_another_revision_is_not_taken_for_failed_rows(
     )
     with pytest.raises(RunError, match="would be made anew as a whole"):
         retry(tmp_path)
+
+
+def test_a_training_is_not_done_anew_for_rows_that_failed_after_it(
+    recipe: Load, tmp_path: Path, model: QuickModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spa.engine.context import RunContext
+
+    loaded = recipe(CHEAP)
+    texts = {f"Question number {name[1:]}?" for name in sorted(heldout(loaded))[:1]}
+
+    def listen(event: RunEvent) -> None:
+        if (event.kind, event.stage) == ("stage_finished", "train"):
+            model.fails = lambda text: "server_error" if text in texts else None
+
+    before = run(loaded, tmp_path, listen=listen)
+    assert [each["name"] for each in before["stages"] if each["failed"]] == ["answer-round-1"]
+    model.fails = lambda _: None
+    original = RunContext.identity
+
+    def identity(spec: ComponentSpec) -> dict[str, Any]:
+        raised = {"revision": 99} if spec.kind == "loss" else {}
+        return {**original(spec), **raised}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunContext, "identity", staticmethod(identity))
+        with pytest.raises(RunError, match="stage train would be made anew as a whole"):
+            retry(tmp_path)
+    trying, after = retry(tmp_path)
+    assert [each.stage for each in trying.stages] == ["answer-round-1"]
+    assert stage(after, "train")["cached"]
+
+
+def test_editions_that_another_process_made_meanwhile_are_kept(
+    recipe: Load, tmp_path: Path, model: QuickModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del model
+    loaded = recipe(CHEAP)
+    run(loaded, tmp_path)
+    file = tmp_path / "runs" / "run" / "run.json"
+    original = pipeline.writer_lock
+
+    def after_another(folder: Path) -> AbstractContextManager[None]:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps({**manifest, "editions": {"k": 2}}), encoding="utf-8")
+        return original(folder)
+
+    monkeypatch.setattr(pipeline, "writer_lock", after_another)
+    assert run(loaded, tmp_path)["editions"] == {"k": 2}
 
 
 def test_a_stage_of_several_rounds_gets_one_edition(

@@ -36,11 +36,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     ]
 
 
-def test_a_file_that_is_gone_is_damage(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = checkpoint(tmp_path, 1)
     assert checkpoint_kind(path) == "plain"
     (path / "inner" / "weights").unlink()
     assert checkpoint_kind(path) is None
+    assert str(path / "inner" / "weights") in caplog.text
 
 
 def test_a_folder_whose_owner_cannot_be_read_begins_anew(
@@ -48,9 +49,11 @@ def test_a_folder_whose_owner_cannot_be_read_begins_anew(
 ) -> None:
     claim_folder(tmp_path, {"data": "1"})
     checkpoint(tmp_path / "checkpoints", 3)
+    (tmp_path / "result.json").write_text("{}")
     (tmp_path / "training.json").write_text('{"data": ')
     claim_folder(tmp_path, {"data": "1"})
     assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / "result.json").exists()
     assert json.loads((tmp_path / "training.json").read_text()) == {"data": "1"}
     assert caplog.messages == [
         f"{tmp_path / 'training.json'} is damaged: training begins anew. Is the disk sound?"

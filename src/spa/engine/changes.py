@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spa.recipe import Recipe
 from spa.types import JsonValue
 
-__all__ = ["Change", "changes", "told"]
+__all__ = ["Change", "changes", "recipe_changes", "told"]
 
 _SHOWN = 60
 
@@ -52,6 +54,12 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[Change]:  # noqa: AN
             yield from changes(one, other, f"{path}.{place}" if path else str(place))
     elif old != new or isinstance(old, bool) != isinstance(new, bool):
         yield Change(path, old, new)
+
+
+def recipe_changes(before: Mapping[str, Any], recipe: Recipe) -> list[Change]:
+    """What differs between a run's recipe, as its manifest has it, and a recipe."""
+    now = json.loads(json.dumps(recipe.resolved()))  # tuples and the like as manifests keep them
+    return list(changes(before, now))
 
 
 def told(found: Sequence[Change], most: int = 8) -> str:

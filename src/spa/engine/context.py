@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,6 +87,10 @@ class RunContext:
     def store(self) -> Path:
         """The folder of stages, shared by all runs but those that have one of their own."""
         return store_of(self.runs / self.name)
+
+    def made_from(self, reads: Iterable[str]) -> dict[str, str]:
+        """The checksums of the rows of some stages, by their keys."""
+        return {key: self.digests[key] for key in reads if key in self.digests}
 
     def title(self, stage: str) -> str:
         """How a stage is shown: with its round where there are several."""

@@ -16,13 +16,12 @@ from typing import Any
 from spa.engine.checksums import with_checksums
 from spa.engine.context import RunContext
 from spa.engine.files import write_json
-from spa.engine.keys import stage_key
+from spa.engine.keys import folder_name, stage_key
 from spa.recipe import ComponentSpec
 
 __all__ = ["find_check", "keep_check"]
 
 _NAME = "judge-check"
-_SHORT_KEY = 16
 
 
 def keep_check(context: RunContext, result: Mapping[str, Any], *, asked: bool) -> Path:
@@ -63,7 +62,7 @@ def find_check(context: RunContext) -> dict[str, Any] | None:
 
 
 def _folder(context: RunContext, key: str) -> Path:
-    return context.store / f"{_NAME}-{key[:_SHORT_KEY]}"
+    return context.store / folder_name(_NAME, key)
 
 
 def _key(context: RunContext, *, with_model: bool) -> str:

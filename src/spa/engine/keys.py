@@ -19,10 +19,12 @@ from spa.fields import Members, NotInKey
 __all__ = [
     "KEY_FILE",
     "SCHEME",
+    "SHORT_KEY",
     "SeedsBelow",
     "canonical_json",
     "derive_seed",
     "edition_key",
+    "folder_name",
     "key_config",
     "key_record",
     "stage_key",
@@ -31,6 +33,9 @@ __all__ = [
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 SCHEME = 1  # raise when keys are made in another way, so that old folders are not found
+
+SHORT_KEY = 16
+"""Hexadecimal digits of a key that stand in the name of its folder."""
 
 KEY_FILE = "key.json"
 """Name of the file beside a stage's rows that says what its key is made of."""
@@ -45,6 +50,11 @@ def stage_key(stage: str, parts: Mapping[str, Any]) -> str:
     """The key of a stage, 64 hexadecimal digits."""
     text = canonical_json({"scheme": SCHEME, "stage": stage, "parts": parts})
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def folder_name(stage: str, key: str) -> str:
+    """Name of the folder of a stage in the store."""
+    return f"{stage}-{key[:SHORT_KEY]}"
 
 
 def key_record(

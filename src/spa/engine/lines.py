@@ -66,12 +66,15 @@ def unseal(line: bytes) -> bytes | None:
 def sound_lines(path: Path) -> Iterator[tuple[Place, bytes]]:
     """Yields the place of every sound line with what follows its checksum; writes nothing.
 
-    Damaged lines are left out; a warning says how many and where.
+    Damaged lines are left out; a warning says how many and where. A last line without its end is
+    none yet: another process may be writing it.
     """
     damaged: list[int] = []
     start = 0
     with path.open("rb", buffering=_READ_BYTES) as file:
         for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
             body = unseal(line[:-1])
             if body is None:
                 damaged.append(number)

@@ -102,7 +102,6 @@ def writer_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     holder = Holder.this()
     waiting_for: Holder | None = None
     with disk_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
         while not _created(path, holder):
             other = _living(path)
             if other is None:
@@ -151,12 +150,14 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def _created(path: Path, holder: Holder) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Made whole under a name of its own and then linked: no one ever reads half of it.
     whole = path.with_name(f"{path.name}.{holder.token}.tmp")
-    whole.write_text(json.dumps(asdict(holder)), encoding="utf-8")
     try:
+        whole.write_text(json.dumps(asdict(holder)), encoding="utf-8")
         os.link(whole, path)
-    except (FileExistsError, FileNotFoundError):  # the second: cleared away by who holds the lock
+    # The second: cleared away by who holds the lock, or along with the folder.
+    except (FileExistsError, FileNotFoundError):
         return False
     except OSError as error:
         if error.errno not in _NO_LINKS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spa.engine.ahead import check_ahead
-from spa.engine.changes import changes, told
+from spa.engine.changes import recipe_changes, told
 from spa.engine.components import check_components
 from spa.engine.context import RunContext
 from spa.engine.editions import Retry
@@ -131,6 +130,7 @@ def run_recipe(
         if not run.finished_before:  # what was carried out once needs no libraries to be loaded
             check_ahead(recipe, models)
         with writer_lock(run.folder):
+            run.claim()  # once more: another process may have gone on with it, or tried rows again
             return _carry_out(run)
 
 
@@ -138,9 +138,12 @@ def plan_stages(context: RunContext) -> None:
     """Goes the way of a run through its stages with a planner; nothing is done and nothing written.
 
     Raises:
+        RunError: If the run's folder is another recipe's, or what it says cannot be read.
         SpaError: If a source, a component or a model cannot be read.
     """
-    _PlannedRun(context).all()
+    run = _PlannedRun(context)
+    run.claim()
+    run.all()
 
 
 def _carry_out(run: _Run) -> RunResult:
@@ -193,13 +196,12 @@ class _Run:
         self._facts: dict[str, Any] = {}
 
     def claim(self) -> None:
-        """Makes sure that the folder is this recipe's.
+        """Makes sure that the folder is this recipe's, and takes up what is noted there.
 
         Raises:
             RunError: If it holds a run of another recipe, or a manifest that cannot be read.
         """
         file = self.folder / "run.json"
-        resolved = self.context.recipe.resolved()
         if not file.is_file():
             return
         try:
@@ -209,7 +211,7 @@ class _Run:
                 f"{file} cannot be read: {error}. Choose another --name, or move the folder away; "
                 "what the stages made lies in the store and is found again."
             ) from error
-        different = list(changes(before["recipe"], json.loads(json.dumps(resolved))))
+        different = recipe_changes(before["recipe"], self.context.recipe)
         if different:
             raise RunError(
                 f"{self.folder} holds a run of another recipe ({before['recipe_file']}):\n"
@@ -218,10 +220,11 @@ class _Run:
                 "store and is found again."
             )
         self.finished_before = before["status"] == "done"
+        self.context.editions.clear()
         self.context.editions.update(before.get("editions", {}))
         if self.context.retry is not None:
             self.context.retry.recorded = {
-                (stage["round"], stage["name"]): stage["key"] for stage in before["stages"]
+                (stage["round"], stage["name"]): stage["key"] for stage in before.get("stages", ())
             }
 
     def all(self) -> None:
@@ -242,7 +245,9 @@ class _Run:
                 answers["base"] = _answers(context, prompts, base, base)
             if not self.training:
                 return
-            result = train_stage(context, data.groups, data.pairs, data.objectives, policy)
+            result = train_stage(
+                context, data.groups, data.pairs, data.objectives, policy, data.reads
+            )
             trained = policy.trained(f"round-{number}", result.path, result.kind)
             policies.append(trained)
             # Relative to the run's folder, so that the folder of runs can be moved.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from spa.engine.changes import recipe_changes, told
 from spa.engine.failing import LASTING, counted, worth_retrying
 from spa.engine.stored_run import StoredRun
 from spa.errors import RunError, UsageError
@@ -109,12 +109,11 @@ def recipe_of(run: StoredRun) -> Recipe:
     manifest = run.manifest
     shown, source = str(run.folder / "run.json"), str(manifest.get("recipe_file"))
     recipe = restore_recipe(run.recipe, shown, source)
-    now = json.loads(json.dumps(recipe.resolved()))
-    if now != run.recipe:
-        changed = next((key for key in now if now[key] != run.recipe.get(key)), "")
+    different = recipe_changes(run.recipe, recipe)
+    if different:
         raise RunError(
-            f"{run.folder}: the components that are installed read the section {changed!r} of its "
-            "recipe in another way than when the run was made, so its rows are others now. "
+            f"{run.folder}: the components that are installed read its recipe in another way than "
+            f"when the run was made, so its rows are others now:\n{told(different)}\n"
             "Install the versions that run.json names, or make a new run: "
             f"spa run {source}"
         )

@@ -35,12 +35,14 @@ class RoundPairs:
         pairs: The preference pairs among their responses.
         objectives: With the judge's scale.
         steps: The funnel.
+        reads: Keys of the stages that groups and pairs come from.
     """
 
     groups: Callable[[], Iterator[Group]]
     pairs: StageRows[PreferencePair]
     objectives: tuple[Objective, ...]
     steps: tuple[FunnelStep, ...]
+    reads: tuple[str, ...]
 
 
 def make_pairs(context: RunContext, prompts: StageRows[Prompt], policy: Policy) -> RoundPairs:
@@ -66,15 +68,16 @@ def make_pairs(context: RunContext, prompts: StageRows[Prompt], policy: Policy) 
     groups = partial(_kept, assembled, verdicts)
     kept = sum(verdicts.column("keep"))
     pairs = pairs_stage(context, groups, kept, objectives, (*reads, verdicts.key))
+    every = (*reads, verdicts.key, pairs.key)
     if pairs.planned:
-        return RoundPairs(groups, pairs, objectives, ())
+        return RoundPairs(groups, pairs, objectives, (), every)
     denoisers = [spec.registered.qualified for spec in recipe.denoise]
     steps = tuple(funnel(_all_verdicts(verdicts), denoisers, pairs))
     if not pairs.rows:
         raise NothingToTrainOn(
             advice(steps), steps, settings_to_try(recipe, steps, verdicts.rows, groups())
         )
-    return RoundPairs(groups, pairs, objectives, steps)
+    return RoundPairs(groups, pairs, objectives, steps, every)
 
 
 def _kept(

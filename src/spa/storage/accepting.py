@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from spa.engine.manifest import read_manifest
 from spa.errors import RunError
 from spa.storage.index import Index
-from spa.storage.layout import is_folder_name, kind_of
+from spa.storage.layout import is_folder_name, kind_of, place_in_store
 from spa.storage.verifying import verify_folder
 
 __all__ = ["check_content"]
 
 _MODELS = ("adapter", "model")
-_PLACE = ("", "", "")
 
 
 def check_content(archive: Path, index: Index, place: Path) -> None:
@@ -58,9 +56,8 @@ def _manifest(archive: Path, index: Index, file: Path) -> None:
         if name not in index.folders:
             raise RunError(f"{archive} lacks store/{name}, which its run.json names.")
     for path in paths:
-        inside = PurePosixPath(os.path.normpath(f"run/{path}")).parts
-        top, folder, last = inside if len(inside) == len(_PLACE) else _PLACE
-        if top != "store" or folder not in index.folders or last not in _MODELS:
+        place = place_in_store(path)
+        if place is None or place[0] not in index.folders or place[1] not in _MODELS:
             raise RunError(f"{archive}: run.json names a model outside of the archive, {path!r}.")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Literal
 
 from spa.engine.judge_check import STAGES as CHECK_STAGES
+from spa.engine.places import STORE
 from spa.training.outcome import REFERENCE_NOTE
 
 __all__ = [
@@ -14,10 +16,12 @@ __all__ = [
     "REMOVING",
     "Kind",
     "base_name",
+    "beside_run",
     "is_archived",
     "is_folder_name",
     "is_run_name",
     "kind_of",
+    "place_in_store",
 ]
 
 Kind = Literal["stage", "answers", "training", "reference", "judge check", "set aside", "unknown"]
@@ -52,7 +56,7 @@ def is_folder_name(name: str) -> bool:
 
 def is_run_name(name: str) -> bool:
     """Whether a run that comes from elsewhere may be called so: one plain folder, not the store."""
-    return _RUN.fullmatch(name) is not None and name.casefold() != "store"
+    return _RUN.fullmatch(name) is not None and name.casefold() != STORE
 
 
 def kind_of(name: str) -> Kind:
@@ -72,6 +76,25 @@ def kind_of(name: str) -> Kind:
 def base_name(name: str) -> str:
     """The name of a folder before it was set aside."""
     return re.sub(r"\.\d+\Z", "", name.removeprefix(REMOVING).removeprefix(DAMAGED))
+
+
+def place_in_store(path: str) -> tuple[str, str] | None:
+    """Folder of the store and what is in it, of a path in a manifest; None if it is no such path.
+
+    Args:
+        path: From the run's folder on, to the store beside it or to one inside of it.
+    """
+    beside = posixpath.normpath(path).removeprefix("../")
+    top, _, rest = beside.partition("/")
+    folder, _, last = rest.partition("/")
+    plain = top == STORE and is_folder_name(folder) and last not in ("", "..") and "/" not in last
+    return (folder, last) if plain else None
+
+
+def beside_run(path: str) -> str:
+    """A path in a manifest as it is where the store lies beside the run; others as they are."""
+    place = place_in_store(path)
+    return path if place is None else f"../{STORE}/{'/'.join(place)}"
 
 
 def is_archived(folder: str, file: str) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spa.engine.files import disk_errors, write_json
 from spa.engine.lock import writer_lock
@@ -19,7 +20,7 @@ from spa.engine.manifest import read_manifest
 from spa.errors import RunError
 from spa.storage.accepting import check_content
 from spa.storage.index import Index, read_index
-from spa.storage.layout import is_run_name
+from spa.storage.layout import beside_run, is_run_name
 from spa.storage.merging import Conflict, add_answers, compare_folders
 from spa.storage.tape import TapeReader, opened
 
@@ -119,7 +120,7 @@ def _take(archive: Path, index: Index, temporary: Path, folder: Path, store: Pat
     own = temporary / "run"
     own.mkdir()
     manifest = read_manifest(temporary / "run.json")
-    write_json(own / "run.json", {**manifest, "name": folder.name})
+    write_json(own / "run.json", {**_with_places(manifest), "name": folder.name})
     if (temporary / "uses.jsonl").is_file():
         (temporary / "uses.jsonl").rename(own / "uses.jsonl")
     store.mkdir(exist_ok=True)
@@ -133,3 +134,13 @@ def _take(archive: Path, index: Index, temporary: Path, folder: Path, store: Pat
             with writer_lock(store / each, wait=True):
                 added += add_answers(temporary / "store" / each, store / each)
     return Unpacked(folder, new, there, added)
+
+
+def _with_places(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest whose paths lead to the store beside the run, also if it had one of its own."""
+    outputs = dict(manifest.get("outputs") or {})
+    if outputs.get("path"):
+        outputs["path"] = beside_run(outputs["path"])
+    if outputs.get("rounds"):
+        outputs["rounds"] = [beside_run(each) for each in outputs["rounds"]]
+    return {**manifest, "outputs": outputs}

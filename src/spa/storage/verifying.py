@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spa.engine.checksums import CHECKSUMS, file_checksum, is_sealed
+from spa.engine.keys import SHORT_KEY
 from spa.engine.lines import unseal
 from spa.engine.lock import writer_lock
 from spa.errors import RunError
@@ -110,8 +111,10 @@ def _committed(folder: Path, kind: Kind) -> Check:
     if sealed is False:
         found.append(Damage(marker_file, "is not as it was written", _anew(kind)))
     key = marker.get("key")
-    if isinstance(key, str) and not folder.name.endswith(f"-{key[:16]}"):
-        found.append(Damage(marker_file, f"is of another folder, with key {key[:16]}", _anew(kind)))
+    if isinstance(key, str) and not folder.name.endswith(f"-{key[:SHORT_KEY]}"):
+        found.append(
+            Damage(marker_file, f"is of another folder, with key {key[:SHORT_KEY]}", _anew(kind))
+        )
     for name, expected in sums.items():
         found += _compared(folder / name, expected, kind)
     if not found and not sums:

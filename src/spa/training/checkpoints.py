@@ -107,6 +107,7 @@ def claim_folder(output_dir: Path, identity: Mapping[str, str]) -> None:
     except ValueError:  # who holds the folder can't be told, so nothing in it is gone on from
         logger.warning("%s is damaged: training begins anew. Is the disk sound?", path)
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
+        (output_dir / "result.json").unlink(missing_ok=True)
         path.unlink()
         claim_folder(output_dir, identity)
         return
@@ -188,12 +189,15 @@ def _damaged(checkpoint: Path) -> Path | None:
     if not seal.is_file():
         return None
     try:
-        sums: dict[str, list[int]] = json.loads(seal.read_text(encoding="utf-8"))
-        for name, wanted in sums.items():
+        sums: dict[str, list[int]] = dict(json.loads(seal.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
+        return seal
+    for name, wanted in sums.items():
+        try:
             if _checksum(checkpoint / name) != wanted:
                 return checkpoint / name
-    except (AttributeError, OSError, ValueError):
-        return seal
+        except OSError:
+            return checkpoint / name
     return None
 
 

@@ -50,6 +50,16 @@ def test_always_names_what_is_gone(finished_folder: Path, tmp_path: Path) -> Non
     assert "sample" not in str(caught.value)
 
 
+def test_always_names_what_is_damaged(finished_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_folder / "runs", tmp_path / "runs")
+    (marker,) = (tmp_path / "runs" / "store").glob("pairs-*/stage.json")
+    marker.write_text("{")
+    loaded = load_recipe(finished_folder / "tiny.yaml")
+    with pytest.raises(UsageError, match=f"pairs:\n    {marker} cannot be read") as caught:
+        refuse_to_redo(loaded, tmp_path / "runs")
+    assert "gone" not in str(caught.value)
+
+
 def test_a_run_of_another_recipe_is_refused_with_the_differences(finished_folder: Path) -> None:
     file, runs = finished_folder / "tiny.yaml", finished_folder / "runs"
     name = default_run_name(load_recipe(file))

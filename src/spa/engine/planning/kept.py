@@ -13,12 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spa.engine.keys import KEY_FILE, SCHEME
+from spa.engine.keys import KEY_FILE, SCHEME, SHORT_KEY
 
 __all__ = ["KeptStage", "KeptStages"]
 
 _MOST = 40
-_SHORT_KEY = 16
 
 
 @dataclass
@@ -100,7 +99,7 @@ class KeptStages:
             return
         for entry in entries:
             stage, dash, key = entry.name.rpartition("-")
-            if dash and len(key) == _SHORT_KEY:
+            if dash and len(key) == SHORT_KEY:
                 found = KeptStage(Path(entry.path), entry.stat().st_mtime)
                 self._of_stage.setdefault(stage, []).append(found)
         for stages in self._of_stage.values():

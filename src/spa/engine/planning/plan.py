@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext
 from spa.engine.interrupt import Interrupt
-from spa.engine.manifest import read_manifest
 from spa.engine.pipeline import default_run_name, plan_stages
 from spa.engine.planning.models import PlannedModels
 from spa.engine.planning.planner import Planner
@@ -33,6 +31,7 @@ def plan_run(recipe: Recipe, runs: Path, name: str | None = None) -> RunPlan:
         name: Name of the run; made from the recipe if None.
 
     Raises:
+        RunError: If the run's folder is another recipe's.
         SpaError: If the prompts, a component or a model's files cannot be read.
     """
     if (problem := untrainable(recipe)) is not None:
@@ -46,20 +45,10 @@ def plan_run(recipe: Recipe, runs: Path, name: str | None = None) -> RunPlan:
             interrupt=Interrupt(),
             listen=lambda _: None,
         )
-        context.editions.update(_editions(context.runs / context.name))
         planner = context.planner = Planner(context.store, models)
         with rare_collection():
             plan_stages(context)
     return RunPlan(context.name, tuple(planner.stages), _free(runs))
-
-
-def _editions(folder: Path) -> Mapping[str, int]:
-    """Which editions of its stages a run reads that is there already."""
-    try:
-        found: Mapping[str, int] = read_manifest(folder / "run.json").get("editions", {})
-    except (OSError, ValueError):
-        return {}
-    return found
 
 
 def _free(folder: Path) -> int | None:

@@ -14,7 +14,8 @@ from zlib import crc32
 
 from spa.engine.changes import Change
 from spa.engine.context import RunContext
-from spa.engine.keys import SCHEME, edition_key, stage_key
+from spa.engine.damage import problem_of, rows_checksum
+from spa.engine.keys import SCHEME, edition_key, folder_name, stage_key
 from spa.engine.planning.difference import key_changes
 from spa.engine.planning.estimate import Estimate, estimated, training
 from spa.engine.planning.examples import ExampleRows, FirstRows, Unread, prompt_examples
@@ -25,7 +26,7 @@ from spa.engine.planning.trial import StoredAnswers, Trial, try_out
 from spa.engine.planning.values import StagePlan
 from spa.engine.policy import Policy
 from spa.engine.rows import JudgedRow, VerdictRow
-from spa.engine.stages.naming import SHORT_KEY, answers_name, key_parts, note_origin
+from spa.engine.stages.naming import answers_name, key_parts, note_origin, stage_folder
 from spa.engine.stages.stage import Stage, StageRows
 from spa.engine.stages.train import stored_result, train_parts
 from spa.engine.store import StageFolder
@@ -80,10 +81,11 @@ class Planner:
             key = edition_key(base, context.editions.get(base, 0))
             note_origin(context, stage, base, key)
         self._titles[key] = title
-        folder = StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
-        if key and folder.is_committed:
+        folder = stage_folder(context, stage, key)
+        problem = _problem(context, folder.path) if key else None
+        if key and folder.is_committed and problem is None:
             return self._hit(context, stage, title, key, folder)
-        return self._missing(context, stage, title, key, parts, folder, waits)
+        return self._missing(context, stage, title, key, parts, folder, waits, problem)
 
     def train(
         self, context: RunContext, pairs: StageRows[PreferencePair], policy: Policy
@@ -101,14 +103,19 @@ class Planner:
                 waits = untrained.stage
         key = "" if parts is None else stage_key("train", parts)
         self._titles[key] = title
-        folder = context.store / f"train-{key[:SHORT_KEY]}"
-        result = stored_result(folder) if key else None
+        folder = context.store / folder_name("train", key)
+        problem = _problem(context, folder) if key else None
+        result = stored_result(folder) if key and problem is None else None
         count = _count(pairs)
         if result is not None:
             self._add(context, title, key, folder, "hit", done=count or 0, total=count)
             return result
         settings = context.recipe.train
-        changed, like = self._difference("train", parts, [context.recipe.loss], policy.backend)
+        changed, like = (
+            _made_anew(problem, folder)
+            if problem is not None
+            else self._difference("train", parts, [context.recipe.loss], policy.backend)
+        )
         begun = bool(key) and any((folder / "checkpoints").glob("checkpoint-*"))
         estimate = training(self._kept.of("train"), count, settings, parts)
         self._add(
@@ -146,6 +153,7 @@ class Planner:
                 f"{folder.marker} cannot be read: {error}. Move the folder {folder.path} away; the "
                 "stage is then done anew."
             ) from error
+        context.digests[key] = rows_checksum(info)
         rows: ExampleRows[Any]
         rows = (
             prompt_examples(cast("Any", folder))
@@ -164,9 +172,14 @@ class Planner:
         parts: Mapping[str, Any] | None,
         folder: StageFolder[R],
         waits: str,
+        problem: str | None,
     ) -> StageRows[R]:
         done = _lines(folder.path / "part-00000.jsonl") if key else 0
-        changed, like = self._difference(stage.name, parts, stage.components, stage.backend)
+        changed, like = (
+            _made_anew(problem, folder.path)
+            if problem is not None
+            else self._difference(stage.name, parts, stage.components, stage.backend)
+        )
         if stage.name == "prompts":
             rows: ExampleRows[Any] = counted_prompts(context.recipe.prompts)
             total = rows.count
@@ -286,6 +299,16 @@ class Planner:
                 waits_for=waits,
             )
         )
+
+
+def _problem(context: RunContext, folder: Path) -> str | None:
+    """Why a run would not take a committed stage, as far as can be told without reading it all."""
+    return problem_of(folder, context.digests, thorough=False)
+
+
+def _made_anew(problem: str, folder: Path) -> tuple[tuple[Change, ...], str]:
+    words = f"{problem}: it is made anew from what is stored"
+    return (Change("", words=words),), folder.name
 
 
 def _made(

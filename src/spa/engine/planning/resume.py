@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spa.engine.changes import changes, told
+from spa.engine.changes import recipe_changes, told
 from spa.engine.files import disk_errors
 from spa.engine.manifest import read_manifest
 from spa.engine.pipeline import default_run_name
@@ -40,7 +40,7 @@ def refuse_to_redo(recipe: Recipe, runs: Path, name: str | None = None) -> None:
             f"--resume always: there is nothing to go on with: {folder} holds no run. Check --name "
             "and --runs-dir, or leave --resume out to begin."
         ) from None
-    different = list(changes(manifest["recipe"], recipe.resolved()))
+    different = recipe_changes(manifest["recipe"], recipe)
     if different:
         raise UsageError(
             f"--resume always: {folder} holds a run of another recipe "
@@ -102,7 +102,7 @@ def _redone(
             continue
         if stage.waits_for:
             yield f"  {title}: waits for {stage.waits_for}"
-        elif stage.key == record["key"]:
+        elif stage.key == record["key"] and stage.like != stage.folder:
             yield f"  {title}: {record['folder']} is gone from the store"
         else:
             yield "\n".join([f"  {title}:", *(f"    {change}" for change in stage.changed)])

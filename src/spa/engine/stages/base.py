@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from spa.engine.checksums import CHECKSUMS
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext, StageRecord
-from spa.engine.damage import damage_of, other_input, set_aside, tidy
+from spa.engine.damage import problem_of, rows_checksum, set_aside, tidy
 from spa.engine.editions import Earlier, RetriedStage, newest_edition
 from spa.engine.failing import TooManyFailures
 from spa.engine.files import write_json
@@ -55,7 +54,7 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
             folder = stage_folder(context, stage, key)
     note_origin(context, stage, base, key)
     info = folder.info()
-    context.digests[key] = info.get(CHECKSUMS, {}).get("data.parquet", "")
+    context.digests[key] = rows_checksum(info)
     rows = StoredRows(folder, int(info["rows"]))
     figures = {} if stage.unscored is None else {"unscored": info["unscored"]}
     seconds = time.monotonic() - started
@@ -95,14 +94,6 @@ def run_stage(context: RunContext, stage: Stage[T, R]) -> StageRows[R]:
     return StageRows(key, rows, failures, jobs)
 
 
-def _problem(context: RunContext, folder: StageFolder[Any]) -> str | None:
-    """Why a committed stage cannot be taken as it is."""
-    problem = damage_of(folder.path)
-    if problem is None and folder.is_committed and other_input(folder.info(), context.digests):
-        return f"{folder.path} was made from other rows than those that its run reads now"
-    return problem
-
-
 def _carried_out(
     context: RunContext,
     stage: Stage[T, R],
@@ -114,7 +105,7 @@ def _carried_out(
     context.use(folder.path.name)
     if stage.backend is not None:
         context.use(answers_name(context, stage))
-    if folder.is_committed and _problem(context, folder) is None:
+    if folder.is_committed and problem_of(folder.path, context.digests) is None:
         warn_of_drift(
             folder.path, stage.shown, folder.info().get("sources", {}), components_of(stage)
         )
@@ -122,7 +113,7 @@ def _carried_out(
         return True
     # Another run may be at this stage: then it is waited for, and its rows are taken.
     with writer_lock(folder.path, wait=True):
-        if problem := _problem(context, folder):
+        if problem := problem_of(folder.path, context.digests):
             set_aside(folder.path, problem)
         if folder.is_committed:
             return True

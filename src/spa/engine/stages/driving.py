@@ -12,11 +12,12 @@ from spa.contracts import Backend
 from spa.engine.answers import AnswerLog
 from spa.engine.asking import Finished, Job, Tally, drive
 from spa.engine.context import RunContext
+from spa.engine.damage import begin_from, clear_work
 from spa.engine.editions import Earlier
 from spa.engine.failing import TooManyFailures
 from spa.engine.files import disk_errors
 from spa.engine.lock import writer_lock
-from spa.engine.sources import SOURCES, note_sources
+from spa.engine.sources import note_sources
 from spa.engine.stages.naming import answers_name
 from spa.engine.stages.stage import Stage
 from spa.engine.store import RowWriter, StageFolder
@@ -50,6 +51,7 @@ def carry_out(
         RunError: If every job failed, or rows cannot be written.
     """
     started = time.monotonic()
+    begin_from(folder.path, context.made_from(stage.reads))
     sources = note_sources(folder.path, stage.shown, components_of(stage))
     writer = RowWriter(folder)
     tally = Tally()
@@ -89,7 +91,7 @@ def carry_out(
         info = {
             "stage": stage.name,
             "key": key,
-            "made_from": {k: d for k, d in context.digests.items() if k in stage.reads},
+            "made_from": context.made_from(stage.reads),
             "jobs": left.seen,
             "asked": tally.asked,
             "replayed": tally.replayed,
@@ -102,7 +104,7 @@ def carry_out(
         }
         writer.commit(info)
         with disk_errors(folder.path):
-            (folder.path / SOURCES).unlink(missing_ok=True)
+            clear_work(folder.path)
     finally:
         writer.close()
 

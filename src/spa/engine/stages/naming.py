@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from spa.engine.context import RunContext
-from spa.engine.keys import stage_key
+from spa.engine.keys import folder_name, stage_key
 from spa.engine.stages.stage import Stage
 from spa.engine.store import StageFolder
 
-__all__ = ["SHORT_KEY", "answers_name", "key_parts", "note_origin", "stage_folder"]
+__all__ = ["answers_name", "key_parts", "note_origin", "stage_folder"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-SHORT_KEY = 16
-"""Hexadecimal digits of a key that stand in the name of its folder."""
 
 
 def key_parts(
@@ -47,12 +44,12 @@ def answers_name(context: RunContext, stage: Stage[T, R]) -> str:
     model = None if stage.backend is None else context.model_identity(stage.backend)
     reads = [context.origins.get(key, key) for key in stage.reads]
     key = stage_key("answers", {"model": model, "reads": reads})
-    return f"answers-{stage.name}-{key[:SHORT_KEY]}"
+    return folder_name(f"answers-{stage.name}", key)
 
 
 def stage_folder(context: RunContext, stage: Stage[T, R], key: str) -> StageFolder[R]:
     """The folder of a stage's rows."""
-    return StageFolder(context.store / f"{stage.name}-{key[:SHORT_KEY]}", stage.row_type)
+    return StageFolder(context.store / folder_name(stage.name, key), stage.row_type)
 
 
 def note_origin(context: RunContext, stage: Stage[T, R], base: str, key: str) -> None:

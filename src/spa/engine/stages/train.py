@@ -12,14 +12,13 @@ from spa.contracts import Loss
 from spa.engine.checksums import files_below, with_checksums
 from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
-from spa.engine.damage import damage_of, drop_damaged, other_input, set_aside, tidy
+from spa.engine.damage import begin_from, clear_work, problem_of, set_aside, tidy
 from spa.engine.files import disk_errors, write_json
 from spa.engine.joining import Beside
-from spa.engine.keys import KEY_FILE, key_config, key_record, stage_key
+from spa.engine.keys import KEY_FILE, folder_name, key_config, key_record, stage_key
 from spa.engine.lock import writer_lock
 from spa.engine.policy import Policy
-from spa.engine.sources import SOURCES, note_sources, warn_of_drift
-from spa.engine.stages.naming import SHORT_KEY
+from spa.engine.sources import note_sources, warn_of_drift
 from spa.engine.stages.stage import StageRows
 from spa.recipe import ComponentSpec
 from spa.types import Group, JsonValue, Objective, PreferencePair
@@ -38,8 +37,17 @@ def train_stage(
     pairs: StageRows[PreferencePair],
     objectives: Sequence[Objective],
     policy: Policy,
+    reads: Sequence[str],
 ) -> TrainResult:
     """Runs the stage ``train``, or takes its result from the store.
+
+    Args:
+        context: The run.
+        groups: Gives the groups that denoising kept.
+        pairs: The preference pairs among their responses.
+        objectives: With the judge's scale.
+        policy: What is trained.
+        reads: Keys of the stages that groups and pairs come from.
 
     Raises:
         KeyboardInterrupt: If the user asked to stop; a checkpoint is kept.
@@ -51,9 +59,12 @@ def train_stage(
     section = context.recipe.loss
     parts = train_parts(context, pairs, policy)
     key = stage_key("train", parts)
-    folder = context.store / f"train-{key[:SHORT_KEY]}"
+    if context.retry is not None:
+        context.retry.refuse_another(context.round, "train", key)
+    folder = context.store / folder_name("train", key)
     context.use(folder.name)
-    result = _sound_result(context, folder)
+    sound = problem_of(folder, context.digests) is None
+    result = stored_result(folder) if sound else None
     cached = result is not None
     if result is not None:
         made = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
@@ -62,7 +73,7 @@ def train_stage(
     else:
         # Another run may be training just this: then it is waited for, and its result is taken.
         with writer_lock(folder, wait=True):
-            if problem := _problem(context, folder):
+            if problem := problem_of(folder, context.digests):
                 set_aside(folder, problem)
             result = stored_result(folder)
             cached = result is not None
@@ -72,10 +83,12 @@ def train_stage(
                     told = context.models.told(policy.backend)
                     write_json(folder / KEY_FILE, key_record("train", key, parts, told))
                 context.models.free()
+                made_from = context.made_from(reads)
+                begin_from(folder, made_from)
                 sources = note_sources(folder, "train", (section,))
                 with disk_errors(folder):
                     result = _train(context, groups, pairs, objectives, policy, folder)
-                _commit(folder, key, result, sources, context.digests)
+                _commit(folder, key, result, sources, made_from)
     seconds = time.monotonic() - started
     total = len(pairs.rows)
     context.tell(
@@ -142,23 +155,7 @@ def _commit(
     files = files_below(folder, "result.json", REFERENCE_NOTE, result.path.name)
     write_json(folder / _MARKER, with_checksums(folder, facts, files))
     with disk_errors(folder):
-        (folder / SOURCES).unlink(missing_ok=True)
-    drop_damaged(folder)
-
-
-def _problem(context: RunContext, folder: Path) -> str | None:
-    """Why a finished training cannot be taken as it is."""
-    problem = damage_of(folder)
-    if problem is None and (folder / _MARKER).is_file():
-        info = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-        if other_input(info, context.digests):
-            return f"{folder} was trained on other rows than those that its run reads now"
-    return problem
-
-
-def _sound_result(context: RunContext, folder: Path) -> TrainResult | None:
-    """What training made, None if it is not done or is not sound."""
-    return None if _problem(context, folder) is not None else stored_result(folder)
+        clear_work(folder)
 
 
 def stored_result(folder: Path) -> TrainResult | None:
