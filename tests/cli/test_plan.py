@@ -87,7 +87,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Callable[[RunPla
 def test_a_disk_that_is_too_small_is_named(shown: Callable[[RunPlan], str]) -> None:
     stage = StagePlan("sample", 1, "", "k", "miss", bytes=3 << 30)
     said = shown(RunPlan("r", (stage,), free_bytes=1 << 30))
-    assert "it needs about 3.0GB on disk, and 1.0GB are free" in said
+    assert "it needs about 3.2 GB on disk, and 1.1 GB are free" in said
     assert "Warning" not in shown(RunPlan("r", (stage,), free_bytes=4 << 30))
 
 
@@ -97,7 +97,7 @@ def test_nothing_to_do_is_said(shown: Callable[[RunPlan], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "?"), (0.2, "1s"), (59, "59s"), (600, "10m"), (7500, "2h05m")]
+    ("seconds", "text"), [(None, "?"), (0.0, "0"), (0.2, "0.2s"), (600, "10:00")]
 )
 def test_times(seconds: float | None, text: str) -> None:
     assert module._time(seconds) == text
