@@ -97,7 +97,7 @@ def test_nothing_to_do_is_said(shown: Callable[[RunPlan], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "?"), (0.0, "0"), (0.2, "0.2s"), (600, "10:00")]
+    ("seconds", "text"), [(None, "?"), (0.0, "0"), (0.001, "0.1s"), (600, "10:00")]
 )
 def test_times(seconds: float | None, text: str) -> None:
     assert module._time(seconds) == text

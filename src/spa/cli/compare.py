@@ -66,16 +66,15 @@ def _settings_of(folders: list[Path], *, pool: bool) -> list[Setting]:
     """The settings of runs and of ablations, in order."""
     from spa.ablation.record import read_record
     from spa.ablation.results import finished_settings
-    from spa.cli.chosen_run import run_folder
+    from spa.cli.chosen_run import chosen_run, run_folder
     from spa.cli.console import err
     from spa.comparison.figures import Setting
-    from spa.engine.stored_run import open_run
 
     found: list[Setting] = []
     for folder in map(run_folder, folders):
         record = read_record(folder)
         if record is None:
-            run = open_run(folder)
+            run = chosen_run(folder)
             found.append(Setting(run.name, (run,)))
             continue
         settings, missing = finished_settings(record, folder.resolve().parent, pool=pool)

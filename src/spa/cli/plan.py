@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 _SHOWN = 4
+_SHORTEST = 0.1  # seconds that are told of a stage that takes any
 _MARKS = {"estimated": "~", "measured": "~", "at most": "<="}
 _NAMES = {"hit": "in store", "partial": "begun", "miss": "to do"}
 
@@ -153,7 +154,7 @@ def _number(value: float | None) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    return "?" if seconds is None else clock(seconds) if seconds else "0"
+    return "?" if seconds is None else clock(max(seconds, _SHORTEST)) if seconds else "0"
 
 
 def _size(count: float | None) -> str:

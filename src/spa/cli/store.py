@@ -102,12 +102,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare everything with its checksum; exit with 1 if something is damaged."""
-    from spa.cli.chosen_run import run_folder
+    from spa.cli.chosen_run import chosen_run
     from spa.cli.console import err, out, print_json
     from spa.storage.inspecting import inspect
     from spa.storage.verifying import set_aside
 
-    found = inspect(runs_dir, [run_folder(each) for each in runs or ()])
+    found = inspect(runs_dir, [chosen_run(each).folder for each in runs or ()])
     console = out()
     damaged = [check for check in found.checks if check.damage]
     for check in found.checks:
