@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from spa.cli import main
 from spa.cli import plan as module
@@ -77,6 +78,22 @@ def test_resume_takes_three_words(capsys: Captured) -> None:
     assert main(["run", "tiny.yaml", "--resume", "always"]) == 2
     assert "nothing to go on with" in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("recipe_file")
+def test_a_run_begun_anew_is_gone_on_with_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def stop(loaded: object, runs: object, name: object, again: str, **_: object) -> None:
+        said.append(again)
+        raise typer.Exit(1)
+
+    monkeypatch.setattr("spa.cli.run.carry_out", stop)
+    Path("runs/mine").mkdir(parents=True)
+    words = ["--name", "mine", "--resume", "never", "--max-failures", "5%"]
+    assert main(["run", "tiny.yaml", *words]) == 1
+    assert said == ["spa run tiny.yaml --name mine-2 --max-failures 5%"]
+    assert main(["run", "tiny.yaml", "--name", "other", "--dry-run"]) == 0
 
 
 @pytest.fixture

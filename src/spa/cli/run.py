@@ -158,7 +158,6 @@ def carry_out(
     from spa.engine.interrupt import Interrupt
     from spa.engine.outcome import NothingToTrainOn
     from spa.engine.pipeline import default_run_name, run_recipe
-    from spa.errors import RunError
     from spa.plugins.catalogue import load_catalogue
     from spa.training.roles import is_launched
 
@@ -208,10 +207,6 @@ def carry_out(
         hint = "with a higher --max-failures, or after the cause is mended, which tries them again"
         err().print(f"Next, {hint}: {following}", soft_wrap=True)
         raise typer.Exit(many.exit_code) from many
-    except RunError as error:
-        print_error(error)
-        err().print(f"Next, once that is mended: {again}", soft_wrap=True)
-        raise typer.Exit(error.exit_code) from error
 
 
 def _ladder(loaded: Recipe, *, as_json: bool) -> Ladder:
