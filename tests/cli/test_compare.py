@@ -60,7 +60,11 @@ def test_json_is_one_record(runs: list[str], capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nothing"], "nothing is no run folder: it holds no run.json. Runs lie in runs/NAME."),
+        (
+            ["nothing"],
+            "nothing is no run: it is neither its folder nor its name. There is no run in runs; "
+            "runs elsewhere are given by their folders.",
+        ),
         ([], "give at least two different runs: spa compare runs/FIRST runs/SECOND"),
         (["-f", "xml"], "unknown format 'xml'. Valid: csv, json, markdown, table."),
     ],

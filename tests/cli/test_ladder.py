@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from spa.cli import ladder as module
-from spa.cli.ladder import Ladder, LiveLadder, Rung, clock
+from spa.cli.ladder import Ladder, LiveLadder, Rung
 from spa.types import RunEvent
 
 
@@ -23,14 +23,6 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 def event(kind: str, done: int, total: int, **details: object) -> RunEvent:
     return RunEvent(kind, "run", "sample", done, total, 0, details)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, ""), (0.04, "0.0s"), (9.94, "9.9s"), (61, "1:01"), (3723, "1:02:03")],
-)
-def test_clock(seconds: float | None, text: str) -> None:
-    assert clock(seconds) == text
 
 
 def test_log_lines_come_at_start_and_end_and_rarely_between(screen: io.StringIO) -> None:

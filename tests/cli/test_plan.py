@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from spa.cli import main
 from spa.cli import plan as module
@@ -79,6 +80,22 @@ def test_resume_takes_three_words(capsys: Captured) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.usefixtures("recipe_file")
+def test_a_run_begun_anew_is_gone_on_with_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def stop(loaded: object, runs: object, name: object, again: str, **_: object) -> None:
+        said.append(again)
+        raise typer.Exit(1)
+
+    monkeypatch.setattr("spa.cli.run.carry_out", stop)
+    Path("runs/mine").mkdir(parents=True)
+    words = ["--name", "mine", "--resume", "never", "--max-failures", "5%"]
+    assert main(["run", "tiny.yaml", *words]) == 1
+    assert said == ["spa run tiny.yaml --name mine-2 --max-failures 5%"]
+    assert main(["run", "tiny.yaml", "--name", "other", "--dry-run"]) == 0
+
+
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Callable[[RunPlan], str]:
     return lambda found: "\n".join(module._lines(found))
@@ -87,7 +104,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Callable[[RunPla
 def test_a_disk_that_is_too_small_is_named(shown: Callable[[RunPlan], str]) -> None:
     stage = StagePlan("sample", 1, "", "k", "miss", bytes=3 << 30)
     said = shown(RunPlan("r", (stage,), free_bytes=1 << 30))
-    assert "it needs about 3.0GB on disk, and 1.0GB are free" in said
+    assert "it needs about 3.2 GB on disk, and 1.1 GB are free" in said
     assert "Warning" not in shown(RunPlan("r", (stage,), free_bytes=4 << 30))
 
 
@@ -97,7 +114,7 @@ def test_nothing_to_do_is_said(shown: Callable[[RunPlan], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "?"), (0.2, "1s"), (59, "59s"), (600, "10m"), (7500, "2h05m")]
+    ("seconds", "text"), [(None, "?"), (0.0, "0"), (0.001, "0.1s"), (600, "10:00")]
 )
 def test_times(seconds: float | None, text: str) -> None:
     assert module._time(seconds) == text

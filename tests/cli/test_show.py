@@ -178,7 +178,10 @@ def test_json_is_a_record_an_example(run: str, capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["runs/none"], "runs/none is no run folder: it holds no run.json. Runs lie in runs/NAME."),
+        (
+            ["runs/none"],
+            "runs/none is no run: it is neither its folder nor its name. In runs are: viewed.",
+        ),
         (["runs/viewed", "--split", "test"], "unknown split 'test'. Valid: heldout, train."),
         (["runs/viewed", "--sort", "size"], "unknown order 'size'. Valid: change, score."),
     ],

@@ -123,7 +123,7 @@ def test_it_goes_to_stdout_or_to_a_file(tmp_path: Path, capsys: pytest.CaptureFi
     file = tmp_path / "recipe.yaml"
     assert main(["export", str(run), "--format", "recipe", "-o", str(file)]) == 0
     assert file.read_text(encoding="utf-8") == text
-    assert capsys.readouterr().err == f"Next: spa validate {file}\n"
+    assert capsys.readouterr().out == f"Next: spa validate {file}\n"
     assert main(["export", str(run), "--format", "recipe", "-o", str(file)]) == 1
     assert main(["export", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recipe"] == text

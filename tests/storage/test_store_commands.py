@@ -12,7 +12,6 @@ import pytest
 from kept_run import ANSWERS, REFERENCE, TRAIN, make_kept_run, write_answers
 
 from spa.cli import main
-from spa.cli.store import age_text, size_text
 from spa.engine.lock import FILE, writer_lock
 from spa.engine.store import RowWriter, StageFolder
 from spa.engine.uses import UseLog
@@ -56,7 +55,7 @@ def test_list_says_what_is_there_and_who_uses_it(runs: Path, capsys: Captured) -
     assert [each["bytes"] for each in folders] == sorted(
         (each["bytes"] for each in folders), reverse=True
     )
-    assert found[TRAIN]["kind"] == "training"
+    assert found[TRAIN]["holds"] == "training"
     assert found[TRAIN]["runs"] == found[REFERENCE]["runs"] == found[ANSWERS]["runs"] == ["made-1"]
     assert (found[ANSWERS]["state"], found[ANSWERS]["rows"]) == ("kept", 2)
     assert (found[OTHER]["state"], found[OTHER]["rows"], found[OTHER]["runs"]) == (
@@ -65,8 +64,9 @@ def test_list_says_what_is_there_and_who_uses_it(runs: Path, capsys: Captured) -
         [],
     )
     assert found[OTHER]["writer"].startswith(f"process {os.getpid()} on ")
-    assert found["link"]["kind"] == found["notes.txt"]["kind"] == "unknown"
+    assert found["link"]["holds"] == found["notes.txt"]["holds"] == "unknown"
     assert total["bytes"] == sum(each["bytes"] for each in folders)
+    assert found["link"]["bytes"] < found[TRAIN]["bytes"]  # not of what it leads to
     assert total["unused_bytes"] == found[OTHER]["bytes"]
 
 
@@ -75,7 +75,7 @@ def test_list_as_a_table(runs: Path, capsys: Captured) -> None:
     captured = capsys.readouterr()
     assert f"{TRAIN}" in captured.out
     assert "no run uses" in captured.out
-    assert captured.err == f"Next: spa store prune --runs-dir {runs}\n"
+    assert captured.out.endswith(f"Next: spa store prune --runs-dir {runs}\n")
     assert main(["store", "list", "--runs-dir", str(runs), "--sort", "colour"]) == 2
     assert main(["store", "list", "--runs-dir", str(runs / "gone")]) == 2
 
@@ -258,16 +258,44 @@ def test_locks_are_left_by_nobody(runs: Path) -> None:
     assert not list(runs.rglob(FILE))
 
 
-def test_figures_for_people() -> None:
-    assert [size_text(each) for each in (0, 999, 1000, 1_234_567)] == [
-        "0 B",
-        "999 B",
-        "1.0 kB",
-        "1.2 MB",
-    ]
-    assert [age_text(each) for each in (5, 60, 7300, 86_400 * 3)] == [
-        "now",
-        "1 minute",
-        "2 hours",
-        "3 days",
-    ]
+@pytest.fixture
+def own(runs: Path, tmp_path: Path) -> Path:
+    """A run beside the others with a store of its own, as ``--resume never`` makes it."""
+    made = make_kept_run(tmp_path / "apart")
+    made.rename(runs / "own")
+    (tmp_path / "apart" / "store").rename(runs / "own" / "store")
+    return runs / "own"
+
+
+def test_a_store_of_a_runs_own_is_seen(runs: Path, own: Path, capsys: Captured) -> None:
+    *folders, total = records(capsys, "list", "--runs-dir", str(runs))
+    assert {name for each in folders for name in each["runs"]} == {"made-1"}
+    made = sum(each["bytes"] for each in folders if each["runs"])
+    assert total["other_stores"] == {str(own / "store"): made}
+    assert main(["store", "list", "--runs-dir", str(runs)]) == 0
+    assert f"kB: spa store list --runs-dir {own}\n" in capsys.readouterr().out
+    *folders, total = records(capsys, "list", "--runs-dir", str(own))
+    assert {tuple(each["runs"]) for each in folders} == {("own",)}
+    assert total["unused_bytes"] == 0
+
+
+def test_prune_of_a_store_of_a_runs_own(runs: Path, own: Path, capsys: Captured) -> None:
+    (done,) = records(capsys, "prune", "--runs-dir", str(own), "--yes")
+    assert done["removed"] == []
+    assert main(["store", "prune", "--runs-dir", str(own), "--drop", "own", "--yes"]) == 2
+    assert f"--runs-dir {runs} --drop own" in capsys.readouterr().err
+    (done,) = records(capsys, "prune", "--runs-dir", str(runs), "--drop", "made-1", "--yes")
+    assert TRAIN in done["removed"]
+    assert (own / "store" / TRAIN / "stage.json").is_file()
+    records(capsys, "prune", "--runs-dir", str(runs), "--drop", "own", "--yes")
+    assert not own.exists()
+
+
+def test_verify_looks_into_stores_of_runs_own(runs: Path, own: Path, capsys: Captured) -> None:
+    weights = own / "store" / TRAIN / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert main(["store", "verify", "--runs-dir", str(runs)]) == 1
+    assert f"{weights}: is not what was written" in capsys.readouterr().out
+    (own / "store" / TRAIN).rename(runs / "elsewhere")
+    missing = [r for r in records(capsys, "verify", str(own), code=1) if r["kind"] == "missing"]
+    assert missing == [{"kind": "missing", "run": "own", "folder": TRAIN}]

@@ -160,15 +160,12 @@ def test_export_mistakes(finished_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(SpaError) as error:
         export(finished_run, out, format="gguf")
-    assert str(error.value) == (
-        "unknown format 'gguf'. Valid: llamafactory, merged, parquet, recipe, trl."
-    )
+    valid = "llamafactory, merged, parquet, recipe, trl"
+    assert str(error.value) == f"unknown format 'gguf'. Valid: {valid}."
     assert error.value.exit_code == 2
     with pytest.raises(SpaError) as error:
         export(tmp_path, out)
-    assert str(error.value) == (
-        f"{tmp_path} is no run folder: it holds no run.json. Runs lie in runs/NAME."
-    )
+    assert str(error.value).startswith(f"{tmp_path} is no run: ")
     (finished_run / "adapter").rename(finished_run / "moved")
     with pytest.raises(SpaError) as error:
         export(finished_run, out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spa.cli.options import MaxFailures, RunsDir
+from spa.cli.options import MaxFailures, RecipeFile, RunsDir, check_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,7 @@ __all__ = ["ablate"]
 
 def ablate(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
+    recipe: RecipeFile,
     swaps: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,8 +76,8 @@ def ablate(
     from spa.ablation.grid import make_grid
     from spa.ablation.record import record_of
     from spa.ablation.sharing import shared_stages
-    from spa.cli.again import command_line
-    from spa.cli.run import check_name, place_options, quiet_libraries
+    from spa.cli.again import command_line, place_options
+    from spa.cli.run import quiet_libraries
     from spa.engine.failing import parse_limit
     from spa.engine.planning import plan_run
     from spa.errors import UsageError
@@ -249,7 +249,7 @@ def _print_sharing(grid: Grid, shared: list[SharedStage], show: Callable[..., No
 
 
 def _sharing_table(shared: list[SharedStage]) -> Table:
-    from spa.cli.ladder import clock
+    from spa.cli.amounts import clock
     from spa.cli.summary import plain_table
 
     table = plain_table("What the runs share")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import typer
 
-__all__ = ["command_line"]
+__all__ = ["command_line", "place_options"]
 
 
 def command_line(
@@ -38,3 +39,9 @@ def command_line(
     for value in sets:
         line += ["--set", value]
     return shlex.join([*line, *more])
+
+
+def place_options(runs_dir: Path, name: str | None) -> list[str]:
+    """The options that say where the run lies."""
+    where = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
+    return where if name is None else [*where, "--name", name]

@@ -34,32 +34,32 @@ class CommandPlace:
 
 COMMANDS = (
     CommandPlace("run", "spa.cli.run:run", "Align a model as a recipe says."),
-    CommandPlace(
-        "ablate", "spa.cli.ablate:ablate", "Run every combination of settings, and compare them."
-    ),
     CommandPlace("plan", "spa.cli.plan:plan", "Say what a run would do and cost; load no model."),
-    CommandPlace(
-        "retry", "spa.cli.retry:retry", "Try the rows of a run again that failed, and no others."
-    ),
-    CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."
     ),
+    CommandPlace(
+        "ablate", "spa.cli.ablate:ablate", "Run every combination of settings, and compare them."
+    ),
+    CommandPlace(
+        "retry", "spa.cli.retry:retry", "Try the rows of a run again that failed, and no others."
+    ),
+    CommandPlace("show", "spa.cli.show:show", "Read the examples of a run."),
+    CommandPlace(
+        "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
+    ),
+    CommandPlace(
+        "export",
+        "spa.cli.export:export",
+        "Write a run's result in a form that other programs load, or its recipe.",
+    ),
+    CommandPlace("validate", "spa.cli.validate:validate", "Check a recipe without running it."),
     CommandPlace(
         "judge-check",
         "spa.cli.judge_check:judge_check",
         "Find out whether a recipe's judge carries signal.",
     ),
     CommandPlace("schema", "spa.cli.schema:schema", "Write the JSON Schema of recipes."),
-    CommandPlace("show", "spa.cli.show:show", "Read the examples of a run."),
-    CommandPlace(
-        "export",
-        "spa.cli.export:export",
-        "Write a run's result in a form that other programs load, or its recipe.",
-    ),
-    CommandPlace(
-        "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
-    ),
     CommandPlace("store", "spa.cli.store:app", "Keep house with what runs made and share."),
     CommandPlace(
         "components", "spa.cli.components:components", "List components, or describe one of them."

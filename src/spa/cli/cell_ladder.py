@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from spa.cli.amounts import clock
 from spa.cli.console import err
-from spa.cli.ladder import clock
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -23,8 +23,8 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders of finished runs, or of ablations; the first is the baseline.",
-            metavar="RUN...",
+            help="Finished runs or ablations, by folder or name; the first is the baseline.",
+            metavar="RUN",
         ),
     ],
     format: Annotated[
@@ -66,15 +66,15 @@ def _settings_of(folders: list[Path], *, pool: bool) -> list[Setting]:
     """The settings of runs and of ablations, in order."""
     from spa.ablation.record import read_record
     from spa.ablation.results import finished_settings
+    from spa.cli.chosen_run import chosen_run, run_folder
     from spa.cli.console import err
     from spa.comparison.figures import Setting
-    from spa.engine.stored_run import open_run
 
     found: list[Setting] = []
-    for folder in folders:
+    for folder in map(run_folder, folders):
         record = read_record(folder)
         if record is None:
-            run = open_run(folder)
+            run = chosen_run(folder)
             found.append(Setting(run.name, (run,)))
             continue
         settings, missing = finished_settings(record, folder.resolve().parent, pool=pool)
@@ -114,10 +114,11 @@ def print_comparison(comparison: Comparison, again: str) -> None:
 
 
 def _settings(comparison: Comparison) -> Table:
+    from spa.cli.summary import plain_table
     from spa.comparison.formats import settings_table
 
     head, rows = settings_table(comparison)
-    table = _table("Settings that differ")
+    table = plain_table("Settings that differ")
     for column in head:
         table.add_column(column)
     for row in rows:
@@ -126,9 +127,10 @@ def _settings(comparison: Comparison) -> Table:
 
 
 def _figures(comparison: Comparison) -> Table:
+    from spa.cli.summary import plain_table
     from spa.comparison.formats import MOST_COLUMNS, long_rows, shown_figure
 
-    table = _table("Figures on held-out prompts")
+    table = plain_table("Figures on held-out prompts")
     table.add_column("figure")
     if len(comparison.runs) > MOST_COLUMNS:
         table.add_column("run")
@@ -154,10 +156,3 @@ def _shown(cell: Cell) -> Text:
     if cell.difference is not None:
         text.append(f"  {shown_difference(cell)}", style="bold" if cell.sure else "")
     return text
-
-
-def _table(title: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)

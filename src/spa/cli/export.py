@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spa.cli.options import RunFolder
+
 if TYPE_CHECKING:
     from spa.engine.stored_run import StoredRun
     from spa.export.folder import Exported
@@ -21,9 +23,7 @@ RECIPE = "recipe"
 
 
 def export(
-    run: Annotated[
-        Path, typer.Argument(help="Folder of a finished run, for example runs/quickstart.")
-    ],
+    run: RunFolder,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -58,7 +58,7 @@ def export(
     parquet: the preference pairs with all that is known of them, token ids included.
     """
     # Here and below, so that `spa --help` imports neither torch nor transformers.
-    from spa.engine.stored_run import open_run
+    from spa.cli.chosen_run import chosen_run
     from spa.errors import UsageError
     from spa.export.folder import PAIR_FORMATS, export_pairs
 
@@ -73,7 +73,7 @@ def export(
     if format == RECIPE:
         if only is not None:
             raise UsageError("--round chooses among preference pairs, and a recipe has none.")
-        _recipe(open_run(run), output, as_json=as_json)
+        _recipe(chosen_run(run), output, as_json=as_json)
         return
     if output is None:
         raise UsageError(f"format {format} writes a folder: say which with --output FOLDER.")
@@ -82,7 +82,7 @@ def export(
             "--round chooses among preference pairs, but the format merged writes a model. Leave "
             f"--round out, or give --format {' or '.join(sorted(PAIR_FORMATS))}."
         )
-    stored = open_run(run)
+    stored = chosen_run(run)
     output = Path(os.path.abspath(output))  # noqa: PTH100  # keeps links as the user wrote them
     if format == MERGED:
         _merged(stored, output, as_json=as_json)
@@ -92,7 +92,7 @@ def export(
 
 
 def _recipe(stored: StoredRun, output: Path | None, *, as_json: bool) -> None:
-    from spa.cli.console import err, print_json
+    from spa.cli.console import out, print_json
     from spa.export.folder import check_free
     from spa.export.recipe import recipe_yaml
 
@@ -107,7 +107,7 @@ def _recipe(stored: StoredRun, output: Path | None, *, as_json: bool) -> None:
         check_free(output)
         with disk_errors(output):
             output.write_text(text, encoding="utf-8")
-        err().print(f"Next: {shlex.join(['spa', 'validate', str(output)])}", soft_wrap=True)
+        out().print(f"Next: {shlex.join(['spa', 'validate', str(output)])}", soft_wrap=True)
 
 
 def _merged(stored: StoredRun, output: Path, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spa.cli.options import RunsDir, Sets, Swaps
+from spa.cli.options import RecipeFile, RunsDir, Sets, Swaps
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +18,7 @@ __all__ = ["judge_check"]
 
 def judge_check(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
+    recipe: RecipeFile,
     probes: Annotated[
         list[Path] | None,
         typer.Option(
@@ -44,7 +44,7 @@ def judge_check(
     The judge scores answers of which it is known which are better. Answers are kept: the same check
     again asks nothing.
     """
-    from spa.cli.again import command_line
+    from spa.cli.again import command_line, place_options
     from spa.cli.console import err, print_json
     from spa.cli.ladder import Ladder, LiveLadder
     from spa.cli.run import quiet_libraries
@@ -57,7 +57,7 @@ def judge_check(
     found, sources = read_probes(probes or ())
     names = [objective.name for objective in loaded.objectives]
     chosen = choose_probes(found, names, limit=limit, sources=sources)
-    place = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
+    place = place_options(runs_dir, None)
     own = [part for file in probes or () for part in ("--probes", str(file))]
     own += [] if limit is None else ["--limit", str(limit)]
 

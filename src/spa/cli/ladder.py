@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
+from spa.cli.amounts import clock
 from spa.cli.console import err
 from spa.types import RunEvent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Ladder", "LiveLadder", "Rung", "clock"]
+__all__ = ["Ladder", "LiveLadder", "Rung"]
 
 State = Literal["waiting", "running", "done", "cached", "stopped"]
 LOG_EVERY = 15.0  # seconds between log lines of one stage
@@ -135,17 +136,6 @@ class LiveLadder(Ladder):
         for rung in self.rungs.values():
             table.add_row(*_cells(rung), style=styles.get(rung.state, ""))
         return table
-
-
-def clock(seconds: float | None) -> str:
-    """Seconds as ``1:02`` or ``1:00:02``; empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _update(rung: Rung, event: RunEvent) -> None:

@@ -7,8 +7,18 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["MaxFailures", "RunsDir", "Sets", "Swaps"]
+__all__ = [
+    "MaxFailures",
+    "RecipeFile",
+    "RunFolder",
+    "RunName",
+    "RunsDir",
+    "Sets",
+    "Swaps",
+    "check_name",
+]
 
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a value: loss.alpha=2. Repeatable.", metavar="KEY=VALUE"),
@@ -20,6 +30,15 @@ Swaps = Annotated[
         help="Exchange a component for another with its defaults: loss=simpo. Repeatable.",
         metavar="SECTION=NAME",
     ),
+]
+RunFolder = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of a run, for example runs/quickstart, or its name alone.", metavar="RUN"
+    ),
+]
+RunName = Annotated[
+    str | None, typer.Option("--name", help="Name of the run. Default: made from the recipe.")
 ]
 RunsDir = Annotated[
     Path,
@@ -34,3 +53,18 @@ MaxFailures = Annotated[
         metavar="N|P%",
     ),
 ]
+
+
+def check_name(name: str | None) -> None:
+    """Makes sure that a name is one of a folder beside the store.
+
+    Raises:
+        typer.BadParameter: If it is not.
+    """
+    if name is None:
+        return
+    if name in ("", ".", "..", "store") or Path(name).name != name or not name.isprintable():
+        raise typer.BadParameter(
+            f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
+            param_hint="--name",
+        )

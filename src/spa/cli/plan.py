@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spa.cli.options import RunsDir, Sets, Swaps
+from spa.cli.amounts import clock, size_text
+from spa.cli.options import RecipeFile, RunName, RunsDir, Sets, Swaps, check_name
 
 if TYPE_CHECKING:
     from spa.engine.planning import RunPlan, StagePlan
@@ -16,19 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 _SHOWN = 4
+_SHORTEST = 0.1  # seconds that are told of a stage that takes any
 _MARKS = {"estimated": "~", "measured": "~", "at most": "<="}
 _NAMES = {"hit": "in store", "partial": "begun", "miss": "to do"}
 
 
 def plan(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
+    recipe: RecipeFile,
     sets: Sets = None,
     swaps: Swaps = None,
     runs_dir: RunsDir = Path("runs"),
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the run. Default: made from the recipe.")
-    ] = None,
+    name: RunName = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON record on stdout instead of a table.")
     ] = False,
@@ -39,12 +39,13 @@ def plan(
     tokens, time and room on disk to come. Nothing is run and nothing is written.
     """
     # Here, so that `spa --help` stays fast.
-    from spa.cli.again import command_line
+    from spa.cli.again import command_line, place_options
     from spa.cli.console import print_json
     from spa.cli.harmless import harmless
     from spa.engine.planning import plan_run
     from spa.recipe import load_recipe
 
+    check_name(name)
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
     found = plan_run(loaded, runs_dir, name)
     if as_json:
@@ -52,8 +53,7 @@ def plan(
         return
     for line in _lines(found):
         typer.echo(harmless(line))
-    where = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
-    where += [] if name is None else ["--name", name]
+    where = place_options(runs_dir, name)
     again = command_line(context, "run", [recipe], sets or (), swaps or (), where)
     typer.echo(harmless(f"Nothing was run. Next: {again}"))
 
@@ -72,7 +72,7 @@ def _lines(found: RunPlan) -> Iterator[str]:
 
 
 def _row(width: int, title: str, *cells: str) -> str:
-    widths = (8, 13, 9, 9, 9, 8, 8)
+    widths = (8, 13, 9, 9, 9, 8, 9)
     padded = [f"{title[:width]:<{width}}", f"{cells[0]:<{widths[0]}}"]
     padded += [f"{cell:>{size}}" for cell, size in zip(cells[1:], widths[1:], strict=True)]
     return " ".join(padded).rstrip()
@@ -154,19 +154,8 @@ def _number(value: float | None) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.0f}s" if seconds >= 1 or not seconds else "1s"
-    minutes = round(seconds / 60)
-    return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+    return "?" if seconds is None else clock(max(seconds, _SHORTEST)) if seconds else "0"
 
 
 def _size(count: float | None) -> str:
-    if count is None:
-        return "?"
-    for size, unit in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
-        if count >= size:
-            value = count / size
-            return f"{value:.0f}{unit}" if value >= 10 else f"{value:.1f}{unit}"
-    return f"{count:.0f}B" if count else "0"
+    return "?" if count is None else size_text(round(count)) if count else "0"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spa.cli.options import Sets, Swaps
+from spa.cli.options import RecipeFile, Sets, Swaps
 
 if TYPE_CHECKING:
     from spa.engine.stored_run import StoredRun
@@ -28,7 +28,7 @@ _NAME = "preview"
 
 def preview(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
+    recipe: RecipeFile,
     prompts: Annotated[
         int,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spa.cli.options import MaxFailures
+from spa.cli.options import MaxFailures, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ __all__ = ["retry"]
 
 def retry(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Folder of a run, for example runs/quickstart.")],
+    run: RunFolder,
     reasons: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,15 +48,15 @@ def retry(
     new rows once they are there, other runs keep theirs.
     """
     from spa.cli.again import command_line
+    from spa.cli.chosen_run import chosen_run
     from spa.cli.run import carry_out, quiet_libraries
     from spa.engine.editions import Retry
     from spa.engine.failing import parse_limit
     from spa.engine.retrying import recipe_of, refuse_unfit
-    from spa.engine.stored_run import open_run
     from spa.training.roles import is_follower
 
     limit = None if max_failures is None else parse_limit(max_failures)
-    stored = open_run(run)
+    stored = chosen_run(run)
     chosen = list(dict.fromkeys(reasons or ()))
     wanted = refuse_unfit(stored, chosen)
     options = [part for reason in chosen for part in ("--reason", reason)]
@@ -73,7 +73,7 @@ def retry(
         logging.getLogger("spa").setLevel(logging.ERROR)  # the first process speaks for all
         follow()
         return
-    folder = run if run.name else run.resolve()
+    folder = stored.folder if stored.folder.name else stored.folder.resolve()
     trying = Retry(frozenset(chosen) if chosen else None)
     result = carry_out(
         recipe, folder.parent, folder.name, again, limit=limit, retry=trying, as_json=as_json

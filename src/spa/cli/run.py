@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spa.cli.options import MaxFailures, RunsDir, Sets, Swaps
+from spa.cli.options import MaxFailures, RecipeFile, RunName, RunsDir, Sets, Swaps, check_name
 
 if TYPE_CHECKING:
     from spa.cli.ladder import Ladder
@@ -23,20 +23,18 @@ if TYPE_CHECKING:
     from spa.recipe import Recipe
     from spa.types import RunEvent
 
-__all__ = ["carry_out", "check_name", "place_options", "quiet_libraries", "run"]
+__all__ = ["carry_out", "quiet_libraries", "run"]
 
 _RESUME = ("auto", "always", "never")
 
 
 def run(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="The recipe file.", metavar="RECIPE")],
+    recipe: RecipeFile,
     sets: Sets = None,
     swaps: Swaps = None,
     runs_dir: RunsDir = Path("runs"),
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the run. Default: made from the recipe.")
-    ] = None,
+    name: RunName = None,
     resume: Annotated[
         str,
         typer.Option(
@@ -59,7 +57,7 @@ def run(
     What is already in the store is not done again, so the same command goes on with a run that was
     interrupted.
     """
-    from spa.cli.again import command_line
+    from spa.cli.again import command_line, place_options
     from spa.engine.failing import parse_limit
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
@@ -72,12 +70,15 @@ def run(
         raise typer.BadParameter(
             f"{resume!r} is none of {', '.join(_RESUME)}.", param_hint="--resume"
         )
-    place = place_options(runs_dir, name)
-    if max_failures is not None:
-        place += ["--max-failures", max_failures]
-    again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
+
+    def command(name: str | None) -> str:
+        """The command that goes on with the run of this name."""
+        options = place_options(runs_dir, name)
+        options += [] if max_failures is None else ["--max-failures", max_failures]
+        return command_line(context, "run", [recipe], sets or (), swaps or (), options)
+
     if dry_run:
-        _show_plan(loaded, again, as_json=as_json)
+        _show_plan(loaded, name, command(name), as_json=as_json)
         return
     if is_follower():
         from spa.training.launched import follow
@@ -94,8 +95,6 @@ def run(
         from spa.engine.planning.resume import begin_anew
 
         name = begin_anew(loaded, runs_dir, name)
-        place = place_options(runs_dir, name)
-        again = command_line(context, "run", [recipe], sets or (), swaps or (), place)
 
     def changed(setting: str) -> str | None:
         """The command with one setting more, if the recipe can take it.
@@ -116,7 +115,9 @@ def run(
 
     options = place_options(runs_dir, None)
     check = command_line(context, "judge-check", [recipe], sets or (), swaps or (), options)
-    result = carry_out(loaded, runs_dir, name, again, changed=changed, limit=limit, as_json=as_json)
+    result = carry_out(
+        loaded, runs_dir, name, command(name), changed=changed, limit=limit, as_json=as_json
+    )
     if as_json:
         print_json({"kind": "result", "folder": str(result.folder), **result.manifest})
     else:
@@ -217,41 +218,19 @@ def _ladder(loaded: Recipe, *, as_json: bool) -> Ladder:
     return (LiveLadder if live else Ladder)(planned_stages(loaded))
 
 
-def _show_plan(loaded: Recipe, again: str, *, as_json: bool) -> None:
+def _show_plan(loaded: Recipe, name: str | None, again: str, *, as_json: bool) -> None:
     from spa.cli.console import out, print_json
     from spa.engine.pipeline import default_run_name, planned_stages
 
     stages = planned_stages(loaded)
+    run = name or default_run_name(loaded)
     if as_json:
-        print_json(
-            {"run": default_run_name(loaded), "stages": list(stages), "recipe": loaded.resolved()}
-        )
+        print_json({"run": run, "stages": list(stages), "recipe": loaded.resolved()})
         return
-    out().print(f"Run {default_run_name(loaded)} would have {len(stages)} stages:")
+    out().print(f"Run {run} would have {len(stages)} stages:")
     for stage in stages:
         out().print(f"  {stage}")
     out().print(f"Nothing was run. Next: {again}", soft_wrap=True)
-
-
-def check_name(name: str | None) -> None:
-    """Makes sure that a name is one of a folder beside the store.
-
-    Raises:
-        typer.BadParameter: If it is not.
-    """
-    if name is None:
-        return
-    if name in ("", ".", "..", "store") or Path(name).name != name or not name.isprintable():
-        raise typer.BadParameter(
-            f"{name!r} cannot name a run: it is one folder in the runs folder, and not 'store'.",
-            param_hint="--name",
-        )
-
-
-def place_options(runs_dir: Path, name: str | None) -> list[str]:
-    """The options that say where the run lies."""
-    where = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
-    return where if name is None else [*where, "--name", name]
 
 
 def quiet_libraries() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
+
+from spa.cli.options import RunFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,10 +27,10 @@ _SPLITS = ("heldout", "train")
 
 def show(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Folder of the run.", metavar="RUN")],
+    run: RunFolder,
     ids: Annotated[
         list[str] | None,
-        typer.Argument(help="Ids of prompts, or of responses to them.", metavar="[ID]..."),
+        typer.Argument(help="Ids of prompts, or of responses to them.", metavar="ID"),
     ] = None,
     regressions: Annotated[
         bool,
@@ -107,8 +108,8 @@ def show(
     answers of the untrained and the trained policy, side by side. The run need not be finished:
     what its stages have committed is shown.
     """
+    from spa.cli.chosen_run import chosen_run
     from spa.cli.console import print_json
-    from spa.engine.stored_run import open_run
     from spa.errors import UsageError
     from spa.viewing.choosing import SORTS, Choice, choose
     from spa.viewing.examples import Reader
@@ -133,7 +134,7 @@ def show(
         skip=skip,
         limit=most if most is None or as_json or ids else most + 1,  # one more: is that all?
     )
-    reader = Reader(open_run(run), number)
+    reader = Reader(chosen_run(run), number)
     if as_json:
         for example in choose(reader, choice):
             print_json(example_record(example, reader.objectives))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spa.cli.options import RunsDir
+from spa.cli.amounts import age_text, size_text
+from spa.cli.options import RunFolder, RunsDir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +30,9 @@ app = typer.Typer(
     help="Keep house with what runs made and share.",
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON records on stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines on stdout instead of text.")]
 _RUNS = Path("runs")
 _ORDERS = ("age", "name", "size")
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-_STEP = 1000
-_DAY = 86_400.0
 
 
 @app.command("list")
@@ -57,15 +55,16 @@ def list_folders(
     unused = [each for each in folders if not each.runs and each.kind != "unknown"]
     if as_json:
         for folder in folders:
-            print_json({"record": "folder", **folder.record()})
+            print_json({"kind": "folder", **folder.record()})
         print_json(
             {
-                "record": "total",
+                "kind": "total",
                 "store": str(inventory.store),
                 "folders": len(folders),
                 "runs": len(inventory.runs),
                 "bytes": _bytes(folders),
                 "unused_bytes": _bytes(unused),
+                "other_stores": {str(k): v for k, v in inventory.other_stores.items()},
             }
         )
         return
@@ -80,14 +79,17 @@ def list_folders(
         f"no run uses {size_text(_bytes(unused))} of it.",
         soft_wrap=True,
     )
-    err().print(f"Next: {_command('prune' if unused else 'verify', runs_dir)}", soft_wrap=True)
+    for store, size in inventory.other_stores.items():
+        own = _command("list", store.parent)
+        console.print(f"Another store, {size_text(size)}: {own}", soft_wrap=True)
+    console.print(f"Next: {_command('prune' if unused else 'verify', runs_dir)}", soft_wrap=True)
 
 
 @app.command("verify")
 def verify(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Check what these runs use. Default: everything.", metavar="[RUN]..."),
+        typer.Argument(help="Check what these runs use. Default: everything.", metavar="RUN"),
     ] = None,
     aside: Annotated[
         bool,
@@ -100,11 +102,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare everything with its checksum; exit with 1 if something is damaged."""
+    from spa.cli.chosen_run import chosen_run
     from spa.cli.console import err, out, print_json
     from spa.storage.inspecting import inspect
     from spa.storage.verifying import set_aside
 
-    found = inspect(runs_dir, runs or ())
+    found = inspect(runs_dir, [chosen_run(each).folder for each in runs or ()])
     console = out()
     damaged = [check for check in found.checks if check.damage]
     for check in found.checks:
@@ -114,7 +117,7 @@ def verify(
             console.print(str(damage), style="red", soft_wrap=True)
     for missing in found.missing:
         if as_json:
-            print_json({"record": "missing", "run": missing.run, "folder": missing.folder})
+            print_json({"kind": "missing", "run": missing.run, "folder": missing.folder})
         else:
             console.print(str(missing), style="red", soft_wrap=True)
     movable = [check.folder for check in damaged if check.can_be_set_aside]
@@ -122,18 +125,17 @@ def verify(
         place = set_aside(folder)
         err().print(f"{folder} is now {place}", soft_wrap=True)
     if as_json:
-        print_json({"record": "total", **found.counts()})
+        print_json({"kind": "total", **found.counts()})
     else:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in found.counts().items())
         console.print(f"{len(found.checks)} folders: {counts}." if found.checks else "No folders.")
-    if not damaged and not found.missing:
-        err().print(f"Next: {_command('list', runs_dir)}", soft_wrap=True)
-        return
-    if movable and not aside:
-        err().print(f"Next: {_command('verify', runs_dir, '--set-aside')}", soft_wrap=True)
-    else:
-        err().print("Next: run the recipes of the runs concerned again.", soft_wrap=True)
-    raise typer.Exit(1)
+    if damaged or found.missing:
+        anew = "run the recipes of the runs concerned again."
+        following = _command("verify", runs_dir, "--set-aside") if movable and not aside else anew
+        err().print(f"Next: {following}", soft_wrap=True)
+        raise typer.Exit(1)
+    if not as_json:
+        console.print(f"Next: {_command('list', runs_dir)}", soft_wrap=True)
 
 
 @app.command("prune")
@@ -171,7 +173,7 @@ def prune(
         elif plan.folders or plan.dropped:
             console.print(f"{size_text(plan.bytes)} would be freed. Nothing was removed.")
             again = _command("prune", runs_dir, *options, "--yes")
-            err().print(f"Next: {again}", soft_wrap=True)
+            console.print(f"Next: {again}", soft_wrap=True)
         else:
             console.print("Nothing to remove.")
         return
@@ -180,16 +182,16 @@ def prune(
         err().print(f"{name} stays: {reason}", style="yellow", soft_wrap=True)
     if as_json:
         record = _plan_record(plan)
-        record |= {"record": "pruned", "removed": list(done.folders), "freed": done.bytes}
+        record |= {"kind": "pruned", "removed": list(done.folders), "freed": done.bytes}
         print_json(record)
         return
     console.print(f"{len(done.folders)} folders removed, {size_text(done.bytes)} freed.")
-    err().print(f"Next: {_command('list', runs_dir)}", soft_wrap=True)
+    console.print(f"Next: {_command('list', runs_dir)}", soft_wrap=True)
 
 
 @app.command("export")
 def export_run(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, for example runs/quickstart.")],
+    run: RunFolder,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -205,17 +207,17 @@ def export_run(
     as_json: AsJson = False,
 ) -> None:
     """Write a run, with all of the store that it uses, into one archive."""
-    from spa.cli.console import err, out, print_json
-    from spa.engine.stored_run import open_run
+    from spa.cli.chosen_run import chosen_run
+    from spa.cli.console import out, print_json
     from spa.storage.packing import pack_run
 
-    stored = open_run(run)
+    stored = chosen_run(run)
     archive = output or Path(f"{run.resolve().name}.tar.gz")
     packed = pack_run(stored, archive, answers=not no_answers)
     if as_json:
         print_json(
             {
-                "record": "exported",
+                "kind": "exported",
                 "run": stored.name,
                 "archive": str(packed.archive),
                 "bytes": packed.bytes,
@@ -233,7 +235,7 @@ def export_run(
     for name, reason in packed.left_out:
         console.print(f"Left out: {name} ({reason})", soft_wrap=True)
     following = shlex.join(["spa", "store", "import", str(packed.archive), "--runs-dir", "DIR"])
-    err().print(f"Next: {following}", soft_wrap=True)
+    console.print(f"Next: {following}", soft_wrap=True)
 
 
 @app.command("import")
@@ -246,14 +248,14 @@ def import_run(
     as_json: AsJson = False,
 ) -> None:
     """Take a run in from an archive. It is checked whole before anything of it is put in place."""
-    from spa.cli.console import err, out, print_json
+    from spa.cli.console import out, print_json
     from spa.storage.unpacking import unpack_run
 
     taken = unpack_run(archive, runs_dir, name)
     if as_json:
         print_json(
             {
-                "record": "imported",
+                "kind": "imported",
                 "folder": str(taken.folder),
                 "added": list(taken.added),
                 "there": list(taken.there),
@@ -268,26 +270,7 @@ def import_run(
         soft_wrap=True,
     )
     following = shlex.join(["spa", "export", str(taken.folder)])
-    err().print(f"Next: {following} > recipe.yaml", soft_wrap=True)
-
-
-def size_text(size: int) -> str:
-    """Bytes for people: ``1.2 MB``."""
-    value, unit = float(size), _UNITS[0]
-    for unit in _UNITS:  # noqa: B007 - the last one is used
-        if value < _STEP:
-            break
-        value /= _STEP
-    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
-
-
-def age_text(seconds: float) -> str:
-    """A time that has passed, for people: ``3 days``."""
-    for count, unit in ((_DAY, "day"), (3600.0, "hour"), (60.0, "minute")):
-        if seconds >= count:
-            number = int(seconds // count)
-            return f"{number} {unit}" + ("" if number == 1 else "s")
-    return "now"
+    console.print(f"Next: {following} > recipe.yaml", soft_wrap=True)
 
 
 def _sorted(folders: Sequence[StoredFolder], order: str) -> list[StoredFolder]:
@@ -341,7 +324,7 @@ def _print_plan(plan: PrunePlan) -> None:
 
 def _plan_record(plan: PrunePlan) -> dict[str, JsonValue]:
     return {
-        "record": "prune",
+        "kind": "prune",
         "runs": [str(run.folder) for run in plan.dropped],
         "folders": [each.name for each in plan.folders],
         "kept": {each.name: reason for each, reason in plan.kept},
@@ -351,9 +334,9 @@ def _plan_record(plan: PrunePlan) -> dict[str, JsonValue]:
 
 def _check_record(check: Check) -> dict[str, JsonValue]:
     return {
-        "record": "folder",
+        "kind": "folder",
         "folder": check.folder.name,
-        "kind": check.kind,
+        "holds": check.kind,
         "verdict": check.verdict,
         "damage": [
             {"file": str(each.file), "problem": each.problem, "advice": each.advice}

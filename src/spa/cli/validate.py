@@ -18,7 +18,7 @@ __all__ = ["validate"]
 
 def validate(
     context: typer.Context,
-    recipes: Annotated[list[Path], typer.Argument(help="Recipe files.", metavar="RECIPE...")],
+    recipes: Annotated[list[Path], typer.Argument(help="Recipe files.", metavar="RECIPE")],
     sets: Sets = None,
     swaps: Swaps = None,
     as_json: Annotated[

@@ -60,7 +60,7 @@ def inspect(runs: Path, only: Sequence[Path] = ()) -> Inspection:
 
     Args:
         runs: The folder of runs.
-        only: Folders of runs, wherever they lie; none: the whole store.
+        only: Folders of runs, wherever they lie; none: the whole store, and stores of runs' own.
 
     Raises:
         UsageError: If there is no such folder.
@@ -80,10 +80,15 @@ def inspect(runs: Path, only: Sequence[Path] = ()) -> Inspection:
             missing += _missing(used, stored.store)
         return Inspection(list(checks.values()), missing)
     inventory = take_inventory(runs)
-    found = [each for each in inventory.folders if each.kind not in ("unknown", "set aside")]
+    every = [inventory, *(take_inventory(store.parent) for store in inventory.other_stores)]
     return Inspection(
-        [verify_folder(inventory.store / each.name) for each in found],
-        [each for run in inventory.runs for each in _missing(run, inventory.store)],
+        [
+            verify_folder(each.store / folder.name)
+            for each in every
+            for folder in each.folders
+            if folder.kind not in ("unknown", "set aside")
+        ],
+        [gone for each in every for run in each.runs for gone in _missing(run, each.store)],
     )
 
 

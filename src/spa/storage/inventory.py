@@ -49,7 +49,9 @@ class StoredFolder:
 
     def record(self) -> dict[str, JsonValue]:
         """As a JSON record."""
-        return {**asdict(self), "runs": list(self.runs)}
+        record = asdict(self)
+        record["holds"] = record.pop("kind")  # the kind of a record says what the record is
+        return {**record, "runs": list(self.runs)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,18 @@ class Inventory:
     Attributes:
         store: The folder.
         folders: What is in it, by name.
-        runs: The runs beside it.
+        runs: The runs beside it, those that have a store of their own included.
     """
 
     store: Path
     folders: Sequence[StoredFolder]
     runs: Sequence[RunUses]
+
+    @property
+    def other_stores(self) -> dict[Path, int]:
+        """Stores that runs here use instead of this one, each with its size in bytes."""
+        found = dict.fromkeys(run.store for run in self.runs if run.store is not None)
+        return {store: folder_size(store)[0] for store in found}
 
 
 def take_inventory(runs: Path) -> Inventory:
@@ -87,6 +95,8 @@ def take_inventory(runs: Path) -> Inventory:
 def folder_size(path: Path) -> tuple[int, float]:
     """Bytes of all files of a folder or file, links not followed, and when it last changed."""
     total, changed = 0, path.lstat().st_mtime
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size, changed
     for place, _, names in os.walk(path):
         for name in names:
             try:
@@ -95,7 +105,7 @@ def folder_size(path: Path) -> tuple[int, float]:
                 continue
             total += found.st_size
             changed = max(changed, found.st_mtime)
-    return (total, changed) if path.is_dir() else (path.lstat().st_size, changed)
+    return total, changed
 
 
 def _folder(path: Path, users: Sequence[RunUses]) -> StoredFolder:

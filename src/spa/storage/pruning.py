@@ -71,6 +71,11 @@ def plan_prune(runs: Path, drop: Collection[str] = (), *, judge_checks: bool = F
     inventory = take_inventory(runs)
     dropped = [_named(inventory.runs, name) for name in dict.fromkeys(drop)]
     for run in dropped:
+        if run.folder == runs:
+            raise UsageError(
+                f"{runs} is the run itself. Give up a run from the folder that it lies in: "
+                f"--runs-dir {runs.absolute().parent} --drop {run.name}"
+            )
         if run.writer is not None:
             raise RunError(f"{run.folder} is being carried out by {run.writer}. Stop it first.")
     kept_runs = [run for run in inventory.runs if run not in dropped]

@@ -17,7 +17,7 @@ from typing import Any
 from spa.engine.files import disk_errors, write_json
 from spa.engine.lock import writer_lock
 from spa.engine.manifest import read_manifest
-from spa.errors import RunError
+from spa.errors import RunError, UsageError
 from spa.storage.accepting import check_content
 from spa.storage.index import Index, read_index
 from spa.storage.layout import beside_run, is_run_name
@@ -58,7 +58,10 @@ def unpack_run(archive: Path, runs: Path, name: str | None = None) -> Unpacked:
     Raises:
         RunError: If the archive is damaged or holds what none may, the run is there already, or
             the store holds another result of one of its stages. Nothing was changed then.
+        UsageError: If no run can have the name.
     """
+    if name is not None and not is_run_name(name):
+        raise UsageError(f"--name {name!r} cannot name a run: it is one folder, and not 'store'.")
     with opened(archive) as reader:
         index = read_index(archive, reader)
         name = index.run if name is None else name

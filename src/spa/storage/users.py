@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spa.engine.lock import Holder, holder
 from spa.engine.manifest import read_manifest
+from spa.engine.places import store_of
 from spa.engine.uses import FILE, noted_uses
 from spa.storage.layout import Kind, kind_of
 from spa.training.outcome import REFERENCE_NOTE
@@ -28,7 +29,7 @@ class RunUses:
     """A run, and what it uses of the store.
 
     Attributes:
-        name: Its folder, relative to that of the runs.
+        name: Its folder, relative to that of the runs; if it is that one, the folder's own name.
         folder: Its folder.
         status: As its manifest says; ``"unreadable"`` where that cannot be read.
         folders: Names of the folders that it uses for sure.
@@ -36,6 +37,7 @@ class RunUses:
         kinds: Of folders of these kinds it may use any.
         problem: Why it is not known what it uses; None where it is.
         writer: Who is carrying it out now.
+        store: The other store that it uses, such as one of its own; None: it uses this one.
     """
 
     name: str
@@ -46,6 +48,7 @@ class RunUses:
     kinds: frozenset[Kind] = frozenset()
     problem: str | None = None
     writer: Holder | None = None
+    store: Path | None = None
 
     def uses(self, folder: str) -> bool:
         """Whether it uses a folder, or may do so."""
@@ -55,6 +58,8 @@ class RunUses:
 def find_runs(runs: Path) -> list[RunUses]:
     """All runs in a folder of runs, those inside of another folder included, by name.
 
+    The folder may be that of one run, for the store of its own that ``--resume never`` made.
+
     Raises:
         OSError: If the folder cannot be read.
     """
@@ -62,11 +67,21 @@ def find_runs(runs: Path) -> list[RunUses]:
     found = {
         file.parent
         for name in ("run.json", FILE)
-        for depth in ("*", "*/*")
-        for file in runs.glob(f"{depth}/{name}")
+        for depth in ("", "*/", "*/*/")
+        for file in runs.glob(f"{depth}{name}")
         if not file.is_relative_to(store)
     }
-    return [run_uses(folder, store, runs) for folder in sorted(found)]
+    return [_user(folder, store, runs) for folder in sorted(found)]
+
+
+def _user(folder: Path, store: Path, runs: Path) -> RunUses:
+    """What a run uses of a store; nothing if it has another one."""
+    other = store_of(folder)
+    if not other.is_dir() or other.resolve() == store.resolve():
+        return run_uses(folder, store, runs)
+    used = run_uses(folder, other, runs)
+    none: frozenset[str] = frozenset()
+    return replace(used, folders=none, committed=none, kinds=frozenset(), problem=None, store=other)
 
 
 def run_uses(folder: Path, store: Path, runs: Path) -> RunUses:
@@ -77,7 +92,7 @@ def run_uses(folder: Path, store: Path, runs: Path) -> RunUses:
         store: The store.
         runs: The folder of runs.
     """
-    name = folder.relative_to(runs).as_posix()
+    name = folder.relative_to(runs).as_posix() if folder != runs else folder.resolve().name
     writer = holder(folder)
     try:
         begun = (folder / "run.json").exists()

@@ -223,8 +223,8 @@ class Reader:
                     yield from folder.codec.rows(found)
         except (OSError, ValueError, LookupError) as error:
             raise RunError(
-                f"{folder.path} cannot be read: {error}. Delete the folder and run the recipe "
-                "again to make it anew."
+                f"{folder.path} cannot be read: {error}. Run the recipe again: a damaged stage is "
+                "made anew from the answers that are stored."
             ) from error
 
     def _stage(
