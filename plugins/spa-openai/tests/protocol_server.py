@@ -177,7 +177,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, b'{"choices": [{"message": {"conte', {"content-length": "500"})
             self.close_connection = True
         elif name in BODIES:
-            self.send(200, BODIES[name] or self.headers["authorization"].encode(), {})
+            given = f"You sent, among other things, this: {self.headers['authorization']}"
+            self.send(200, BODIES[name] or given.encode(), {})
         elif name == "slow":
             time.sleep(3)
             self.reply(200, {"choices": [{"message": {"content": "late"}}]})

@@ -154,7 +154,7 @@ def test_an_answer_that_gives_headers_back_betrays_no_key(serve, connect, monkey
     monkeypatch.setenv("MY_KEY", KEY)
     backend = connect(serve(), api_key_env="MY_KEY", max_retries=0)
     ((_, failure),) = backend.answer([ask("fault=echo-page x")])
-    assert failure.message.endswith("begins 'Bearer [key]'")
+    assert failure.message.endswith("begins 'You sent, among other things, this: Bearer [key]'")
 
 
 def test_a_server_without_log_probabilities_is_found_out_ahead(serve, connect):

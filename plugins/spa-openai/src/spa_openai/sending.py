@@ -16,6 +16,7 @@ from spa_openai.config import OpenAIConfig
 from spa_openai.failures import MalformedAnswer
 from spa_openai.flow import Flow
 from spa_openai.pace import Pace
+from spa_openai.secrets import NO_KEY
 from spa_openai.spending import Spending
 from spa_openai.wire import Answer, read_answer
 
@@ -89,6 +90,11 @@ class WatchedClient(httpx2.AsyncClient):
 
 def _read(request: httpx2.Request, response: httpx2.Response) -> Answer:
     try:
-        return read_answer(response.content)
+        return read_answer(response.content, _key(request))
     except ValueError as error:
         raise MalformedAnswer(str(error), request=request) from None
+
+
+def _key(request: httpx2.Request) -> str:
+    """The key that a request carries."""
+    return request.headers.get("authorization", "").partition(" ")[2] or NO_KEY

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from spa_openai.secrets import NO_KEY, without_key
+
 __all__ = ["Answer", "Choice", "Place", "Token", "Usage", "read_answer"]
 
 
@@ -100,13 +102,18 @@ class Answer(_Part):
 _SHOWN = 60  # characters of what is no answer at all
 
 
-def _beginning(content: bytes) -> str:
-    text = " ".join(content[: 4 * _SHOWN].decode(errors="replace").split())
+def _beginning(content: bytes, key: str) -> str:
+    # Without the key first: a cut may leave a part of it that is not found any more.
+    text = " ".join(without_key(content.decode(errors="replace"), key).split())
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ...")
 
 
-def read_answer(content: bytes) -> Answer:
+def read_answer(content: bytes, key: str = NO_KEY) -> Answer:
     """Reads the body of an answer.
+
+    Args:
+        content: The body.
+        key: To be crossed out of what is said of a body that is no answer.
 
     Raises:
         ValueError: If it is not JSON, has no choice, or a choice without any content.
@@ -118,7 +125,7 @@ def read_answer(content: bytes) -> Answer:
         place = ".".join(str(part) for part in first["loc"])
         if place:
             raise ValueError(f"{place}: {first['msg']}") from None
-        raise ValueError(f"it is no JSON object, and begins {_beginning(content)}") from None
+        raise ValueError(f"it is no JSON object, and begins {_beginning(content, key)}") from None
     choice = answer.choice
     nothing = choice.message.content is None and not choice.reasoning and not choice.places
     if nothing and not choice.refused:
