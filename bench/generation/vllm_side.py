@@ -40,8 +40,11 @@ def _bare(order: Order) -> list[Timing]:
     from vllm import LLM
 
     llm = LLM(str(local_path(order.model)), dtype=order.dtype, **ENGINE)
-    _chat(llm, _warm_up(order.case))
-    return [_chat(llm, order.case) for _ in range(order.repeats)]
+    try:
+        _chat(llm, _warm_up(order.case))
+        return [_chat(llm, order.case) for _ in range(order.repeats)]
+    finally:  # else this process waits for the engine's at its end
+        llm.llm_engine.engine_core.shutdown()
 
 
 def _chat(llm: Any, case: Case) -> Timing:
