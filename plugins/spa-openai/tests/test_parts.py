@@ -85,24 +85,24 @@ def test_rounding_does_not_make_more_than_everything():
 
 
 def test_flow_begins_low_doubles_and_halves_once_for_one_trouble():
-    flow = Flow(64)
-    assert flow.limit == 8
-    for _ in range(8):
+    flow = Flow(128)
+    assert flow.limit == 32
+    for _ in range(32):
         flow.begin()
-    for _ in range(8):  # as one ends, the next is begun
+    for _ in range(32):  # as one ends, the next is begun
         flow.answered()
         flow.begin()
-    assert flow.limit == 16
-    crowd = [flow.begin() for _ in range(8)]
+    assert flow.limit == 64
+    crowd = [flow.begin() for _ in range(32)]
     for number in crowd:
         flow.overloaded(number)
-    assert flow.limit == 8
+    assert flow.limit == 32
     flow.overloaded(flow.begin())
-    assert flow.limit == 4
+    assert flow.limit == 16
 
 
 def test_flow_grows_by_one_a_window_after_trouble():
-    flow = Flow(64)
+    flow = Flow(8)
     flow.overloaded(flow.begin())
     assert flow.limit == 4
     for _ in range(5):
@@ -134,7 +134,7 @@ def test_flow_does_not_grow_while_it_is_not_used():
     for _ in range(100):
         flow.begin()
         flow.answered()
-    assert flow.limit == 8
+    assert flow.limit == 32
 
 
 def paced(pace: Pace, body: bytes, times: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Flow"]
 
-_START = 8
+_START = 32  # fewer keep a server waiting for the length of several answers
 _SHRINK = 0.5
 
 
