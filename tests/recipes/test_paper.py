@@ -1,4 +1,4 @@
-"""The recipes at the size of the paper, and the commands with which the page on baselines runs all."""
+"""The recipes at the size of the paper, and the commands of the page on baselines."""
 
 from __future__ import annotations
 
