@@ -115,3 +115,38 @@ def test_seeds_can_be_shown_apart(ablation: Path, capsys: Captured) -> None:
     assert "loss=spa, seed=1" in said
     assert "±" not in said
     assert said.endswith(f"Next: spa compare {ablation} --by-seed --format markdown\n")
+
+
+def test_published_figures_stand_below(
+    runs: list[str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    name = "mistral-7b-honeset"
+    assert main(["compare", *runs, "--published", name]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"published for {name} honesty helpfulness" in out
+    assert "vanilla 5.81 7.62 SPA-SimPO 7.16 7.77 SPA 7.18 7.82" in out
+    assert "GPT-4o" in out
+    assert out.endswith(f"--published {name} --format markdown")
+
+
+def test_published_figures_in_other_formats(runs: list[str], capsys: Captured) -> None:
+    chosen = ["--published", "llama-3.1-8b-saferlhf"]
+    assert main(["compare", *runs, *chosen, "--format", "markdown"]) == 0
+    assert "| Reward Soups 9:1 |  |  | 9.28 | 9.56 | 9.72 |" in capsys.readouterr().out
+    assert main(["compare", *runs, *chosen, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["published"]["rows"]
+    assert rows["SFT"] == {
+        "harmlessness": 9.68,
+        "helpfulness": 5.57,
+        "HH_5": None,
+        "HH_10": None,
+        "HH_20": None,
+    }
+    assert main(["compare", *runs, *chosen, "--format", "csv"]) == 2
+    assert "no line in a csv" in capsys.readouterr().err
+
+
+def test_what_is_not_published_is_refused_with_what_is(runs: list[str], capsys: Captured) -> None:
+    assert main(["compare", *runs, "--published", "llama"]) == 2
+    assert "Valid: llama-3.1-8b-saferlhf, " in capsys.readouterr().err

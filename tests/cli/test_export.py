@@ -46,7 +46,8 @@ def test_the_working_directory_can_be_the_output(
     monkeypatch.chdir(tmp_path / "here")
     export(run, Path())
     names = {file.name for file in tiny_folder.iterdir()}
-    assert {file.name for file in Path().iterdir()} == names
+    assert {file.name for file in Path().iterdir()} == names | {"README.md"}
+    assert "# Model aligned by the run run" in Path("README.md").read_text(encoding="utf-8")
     assert {file.name for file in tmp_path.iterdir()} == {"run", "here"}
     with pytest.raises(SpaError, match=r"exists and is not empty\. Choose another folder"):
         export(run, Path())

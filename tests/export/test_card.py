@@ -40,6 +40,7 @@ def test_front_matter(
     made: StoredRun, tmp_path: Path, name: str, file: str, tags: list[str]
 ) -> None:
     assert front_matter(card(made, tmp_path / "out", name)) == {
+        "license": "unknown",
         "pretty_name": "Preference pairs of made-1",
         "task_categories": ["text-generation"],
         "tags": ["self-priority-alignment", "preference", "dpo", "synthetic", *tags],
@@ -92,7 +93,8 @@ def test_how_the_pairs_came_about(made: StoredRun, tmp_path: Path) -> None:
         f"| spa-align (this export) | {__version__} |",
     ):
         assert line in text.splitlines()
-    (judge,) = [line for line in text.splitlines() if line.startswith("| judge |")]
+    origin = text.partition("## How they were judged")[0]
+    (judge,) = [line for line in origin.splitlines() if line.startswith("| judge |")]
     assert judge.endswith("…), asking the model itself |")
     assert "Rate \\| it." in judge
 
@@ -124,12 +126,22 @@ def test_limits(made: StoredRun, tmp_path: Path) -> None:
     limits = text.split("## Limits\n\n")[1].split("\n\n## ")[0]
     for said in (
         "- The model judged its own answers.",
-        "check them before you publish",
+        "check them and fill them in before you publish",
         "- In 1 of 5 pairs an answer was cut at the token limit.",
         "- In round 1, spa's own training left out 1 pairs (longer_than_max_length).",
     ):
         assert said in limits
-    assert "license" not in front_matter(text)
+    assert "| prompts | unknown: fill in |" in text.splitlines()
+
+
+def test_what_model_cards_say_is_here_too(made: StoredRun, tmp_path: Path) -> None:
+    text = card(made, tmp_path / "out")
+    for line in (
+        "| checked on labelled answers | not before the run ended (`spa judge-check`) |",
+        "Nothing was measured: the run did not get so far, or no prompt was held out.",
+        "<summary>The whole recipe</summary>",
+    ):
+        assert line in text.splitlines()
 
 
 @pytest.mark.parametrize(

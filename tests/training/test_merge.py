@@ -152,7 +152,8 @@ def test_export_of_a_fully_trained_model_copies_it(spec: ModelSpec, tmp_path: Pa
     (folder / "run.json").write_text(json.dumps(manifest))
     export(folder, tmp_path / "copy")
     assert {f.name for f in (tmp_path / "copy").iterdir()} == {
-        f.name for f in Path(spec.path).iterdir()
+        "README.md",
+        *(f.name for f in Path(spec.path).iterdir()),
     }
 
 

@@ -324,7 +324,8 @@ def test_the_adapter_loads_with_plain_peft_and_transformers(run: Run, spec: Mode
 
 def test_the_model_card_says_where_it_comes_from(run: Run, spec: ModelSpec) -> None:
     card = (run().path / "README.md").read_text()
-    assert card.startswith(f"---\nbase_model: {spec.path}\nlibrary_name: peft\n")
+    head = f'---\nlicense: unknown # fill in\nbase_model: "{spec.path}"\nlibrary_name: peft\n'
+    assert card.startswith(head)
     for line in (
         "| objectives, most important first | safety > help |",
         "| loss | SpaLoss (beta = 2.5, gamma = 0.5, alpha = 1.0, gap = sum) |",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from spa.comparison.figures import Cell, Comparison, Setting
+    from spa.comparison.published import PublishedTable
 
 __all__ = ["compare", "print_comparison"]
 
@@ -33,6 +34,14 @@ def compare(
     by_seed: Annotated[
         bool, typer.Option("--by-seed", help="Show each seed of an ablation by itself.")
     ] = False,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            "--published",
+            help="Show the paper's figures below: the name of a recipe of recipes/paper.",
+            metavar="NAME",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Compare finished runs, paired by held-out prompt.
@@ -46,20 +55,28 @@ def compare(
     from spa.comparison.figures import compare_settings
     from spa.comparison.formats import as_csv, as_markdown
     from spa.comparison.formats import as_json as json_of
+    from spa.comparison.published import find_published
     from spa.errors import UsageError
 
     if format not in _FORMATS:
         raise UsageError(f"unknown format {format!r}. Valid: {', '.join(_FORMATS)}.")
+    beside = None if published is None else find_published(published)
+    if beside is not None and format == "csv" and not as_json:
+        raise UsageError(
+            "--published has no runs and no intervals, and so no line in a csv. "
+            "Leave it out, or give --format markdown or json."
+        )
     comparison = compare_settings(_settings_of(runs, pool=not by_seed))
     if as_json or format == "json":
-        print_json(json_of(comparison))
+        print_json(json_of(comparison, beside))
     elif format == "csv":
         typer.echo(harmless(as_csv(comparison)), nl=False)
     elif format == "markdown":
-        typer.echo(harmless(as_markdown(comparison)), nl=False)
+        typer.echo(harmless(as_markdown(comparison, beside)), nl=False)
     else:
         words = ["spa", "compare", *map(str, runs), *(["--by-seed"] if by_seed else [])]
-        print_comparison(comparison, shlex.join([*words, "--format", "markdown"]))
+        words += [] if published is None else ["--published", published]
+        print_comparison(comparison, shlex.join([*words, "--format", "markdown"]), beside)
 
 
 def _settings_of(folders: list[Path], *, pool: bool) -> list[Setting]:
@@ -89,12 +106,15 @@ def _settings_of(folders: list[Path], *, pool: bool) -> list[Setting]:
     return found
 
 
-def print_comparison(comparison: Comparison, again: str) -> None:
+def print_comparison(
+    comparison: Comparison, again: str, published: PublishedTable | None = None
+) -> None:
     """Prints a comparison as tables on stdout.
 
     Args:
         comparison: What to print.
         again: The command to type next.
+        published: Figures of others, to stand below.
     """
     from spa.cli.console import out
     from spa.comparison.formats import explanation
@@ -108,9 +128,27 @@ def print_comparison(comparison: Comparison, again: str) -> None:
             explanation(comparison),
             soft_wrap=True,
         )
+    if published is not None:
+        _print_published(published)
     for note in comparison.notes:
         console.print(f"Note: {note}", style="yellow", soft_wrap=True)
     console.print(f"Next: {again}", soft_wrap=True)
+
+
+def _print_published(published: PublishedTable) -> None:
+    from spa.cli.console import out
+    from spa.comparison.published import SOURCE
+
+    table = _table("Published")
+    first, *figures = published.head
+    table.add_column(first)
+    for figure in figures:
+        table.add_column(figure, justify="right")
+    for row in published.shown():
+        table.add_row(*row)
+    out().print()
+    out().print(table)
+    out().print(f"{SOURCE}.", soft_wrap=True)
 
 
 def _settings(comparison: Comparison) -> Table:

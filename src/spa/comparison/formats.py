@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from spa.comparison.figures import CONFIDENCE, Cell, Comparison, Line
+from spa.comparison.published import SOURCE, PublishedTable
 from spa.types import JsonValue
 
 __all__ = [
@@ -34,8 +35,9 @@ MOST_COLUMNS = 4
 """Runs that are shown side by side; more are shown one below the other."""
 
 
-def as_json(comparison: Comparison) -> JsonValue:
+def as_json(comparison: Comparison, published: PublishedTable | None = None) -> JsonValue:
     """All of it; one object a figure and run."""
+    beside = {} if published is None else {"published": published.as_json()}
     return {
         "kind": "comparison",
         "runs": list(comparison.runs),
@@ -43,6 +45,7 @@ def as_json(comparison: Comparison) -> JsonValue:
         "figures": [dict(zip(_COLUMNS, row, strict=True)) for row in _rows(comparison)],
         "tests": comparison.tests,
         "notes": list(comparison.notes),
+        **beside,
     }
 
 
@@ -55,8 +58,13 @@ def as_csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
-def as_markdown(comparison: Comparison) -> str:
-    """Settings and figures as two tables, and the notes; sure differences are bold."""
+def as_markdown(comparison: Comparison, published: PublishedTable | None = None) -> str:
+    """Settings and figures as two tables, and the notes; sure differences are bold.
+
+    Args:
+        comparison: The runs.
+        published: Figures of others, to stand below as a table of their own.
+    """
     parts = []
     if comparison.settings:
         parts.append(_table(*settings_table(comparison)))
@@ -64,6 +72,8 @@ def as_markdown(comparison: Comparison) -> str:
         parts.append(_figures(comparison))
         parts.append(explanation(comparison))
     parts += [f"Note: {_escaped(note)}." for note in comparison.notes]
+    if published is not None:
+        parts += [_table(published.head, published.shown()), f"{SOURCE}."]
     return "\n\n".join(parts) + "\n"
 
 

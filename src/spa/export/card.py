@@ -7,16 +7,27 @@ told, as cards are published.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from collections.abc import Iterable
 
 from spa import __version__
-from spa.engine.stored_run import StoredRun
 from spa.export.formats import PairFormat
 from spa.export.llamafactory import TURNS
 from spa.export.pairs import EMPTY_RESPONSE, PROMPT_GONE, RESPONSE_GONE, PairData
+from spa.export.sections import figures, funnel, judging, licences, recipe, versions
+from spa.export.telling import (
+    ITSELF,
+    component,
+    date,
+    inline,
+    judge_models,
+    judge_of,
+    model,
+    objectives_of,
+    size,
+    table,
+    writer,
+)
+from spa.recipe.quoting import quoted
 
 __all__ = ["dataset_card"]
 
@@ -34,8 +45,6 @@ WHY = {
     RESPONSE_GONE: "a response is not in the store any more",
     TURNS: "LLaMA-Factory takes only turns of user and assistant that alternate",
 }
-LONGEST = 60
-ITSELF = "the model itself"
 
 
 def dataset_card(data: PairData, form: PairFormat) -> str:
@@ -51,19 +60,23 @@ def dataset_card(data: PairData, form: PairFormat) -> str:
         "\n\n".join(
             [
                 _front_matter(data, form),
-                f"# Preference pairs of the run {run.name}: {order}",
+                f"# Preference pairs of the run {inline(run.name)}: {inline(order)}",
                 f"Made with [Self-Priority Alignment](https://arxiv.org/abs/2511.06222) (spa-align "
                 f"{__version__}): a model sampled several answers to every prompt, a judge scored "
                 "them on written objectives, and the pairs follow from a strict order of the "
                 "objectives.",
                 f"## Use\n\n{form.example(HERE, run.name)}",
                 "## Columns\n\n"
-                + _table(("column", "meaning"), form.columns(run.objectives).items()),
+                + table(("column", "meaning"), form.columns(run.objectives).items()),
                 f"## How the pairs came about\n\n{_origin(data)}",
-                *(_funnel(data, number) for number in data.rounds),
+                *(funnel(run, number) for number in data.rounds),
                 f"## What was left out\n\n{_left_out(data)}",
+                f"## How they were judged\n\n{judging(run)}",
+                f"## What training on them gave\n\n{figures(run)}",
+                f"## Licences\n\n{licences(run)}",
                 f"## Limits\n\n{_limits(data)}",
-                "## Versions\n\n" + _table(("package", "version"), _versions(data)),
+                f"## Recipe\n\n{recipe(run)}",
+                f"## Versions\n\n{versions(run)}",
             ]
         )
         + "\n"
@@ -72,71 +85,54 @@ def dataset_card(data: PairData, form: PairFormat) -> str:
 
 def _front_matter(data: PairData, form: PairFormat) -> str:
     count = len(data.pairs)
-    size = next((name for limit, name in SIZES if count < limit), "10M<n<100M")
+    category = next((name for limit, name in SIZES if count < limit), "10M<n<100M")
     tags = ["self-priority-alignment", "preference", "dpo", "synthetic", *form.tags]
-    # JSON is YAML, and quotes whatever a name may hold.
     return f"""---
-pretty_name: {json.dumps(f"Preference pairs of {data.run.name}", ensure_ascii=False)}
+license: unknown # fill in
+pretty_name: {quoted(f"Preference pairs of {data.run.name}")}
 task_categories: [text-generation]
 tags: {json.dumps(tags)}
-size_categories: ["{size}"]
+size_categories: ["{category}"]
 configs:
   - config_name: default
     data_files:
       - split: train
-        path: {json.dumps(form.file(data.run.name))}
+        path: {quoted(form.file(data.run.name))}
 ---"""
 
 
 def _origin(data: PairData) -> str:
-    manifest, recipe = data.run.manifest, data.run.recipe
-    judge = recipe.get("judge") or {}
-    denoise = [_component(section) for section in recipe.get("denoise") or ()]
+    manifest, told = data.run.manifest, data.run.recipe
+    denoise = [component(section) for section in told.get("denoise") or ()]
     facts = {
-        "recipe": recipe.get("name", "unknown"),
+        "recipe": told.get("name", "unknown"),
         "run": f"{data.run.name} ({manifest.get('status', 'unknown')})",
-        "started": _date(manifest.get("started_at")),
-        "model": _model(recipe.get("model") or {}) + _size(manifest.get("policy_parameters")),
-        "prompts": _component(recipe.get("prompts")),
-        "sampling": _writer(recipe.get("generate")),
-        "judge": f"{_component(judge)}{_members(judge)}, asking {_judge_model(data.run)}",
-        "refinement": _writer(recipe.get("refine")),
+        "started": date(manifest.get("started_at")),
+        "model": model(told.get("model") or {}) + size(manifest.get("policy_parameters")),
+        "prompts": component(told.get("prompts")),
+        "sampling": writer(told.get("generate")),
+        "judge": judge_of(data.run),
+        "refinement": writer(told.get("refine")),
         "denoising": ", then ".join(denoise) or "none",
-        "pairs": _component(recipe.get("pairs")),
+        "pairs": component(told.get("pairs")),
         "rounds": ", ".join(map(str, data.rounds)),
-        "seed": recipe.get("seed", "unknown"),
+        "seed": told.get("seed", "unknown"),
         "pairs in this folder": len(data.pairs),
         "prompts with pairs": len({item.pair.prompt_id for item in data.pairs}),
     }
-    objectives = "\n".join(
-        f"{place}. **{each['name']}**{_threshold(each)}: {_line(each.get('definition') or '')}"
-        for place, each in enumerate(recipe.get("objectives") or (), start=1)
-    )
-    return f"""{_table(("", ""), facts.items())}
+    return f"""{table(("", ""), facts.items())}
 
 The objectives, most important first; a later one decides only where the earlier ones tie:
 
-{objectives}
+{objectives_of(data.run)}
 
 Prompts are as their source gave them. System prompts that samples were drawn with are not part of
 them."""
 
 
-def _funnel(data: PairData, number: int) -> str:
-    funnels: Sequence[Any] = data.run.manifest.get("funnels") or ()
-    steps = funnels[number - 1] if number <= len(funnels) else ()
-    rows = []
-    for step in steps:
-        pairs = "" if step["pairs"] is None else f" ({step['pairs']} pairs)"
-        lost = ", ".join(f"{count} {reason}" for reason, count in step["lost"].items())
-        rows.append((step["name"] + pairs, step["prompts"], lost))
-    title = f"### Funnel of round {number}\n\n"
-    return title + (_table(("step", "prompts", "lost"), rows) if rows else "Not recorded.")
-
-
 def _left_out(data: PairData) -> str:
     rows = [(code, count, WHY.get(code, "")) for code, count in sorted(data.left_out.items())]
-    told = _table(("reason", "pairs", "what it means"), rows) if rows else "Nothing."
+    told = table(("reason", "pairs", "what it means"), rows) if rows else "Nothing."
     return f"The pair builder made {data.total} pairs; {len(data.pairs)} are here.\n\n{told}"
 
 
@@ -147,12 +143,12 @@ def _limits(data: PairData) -> str:
         "models like long answers, for example, and small models judge poorly.",
         *(
             ["The model judged its own answers. Models prefer their own text."]
-            if ITSELF in _judge_models(data.run)
+            if ITSELF in judge_models(data.run)
             else []
         ),
         "Answers may be harmful or wrong, the rejected ones above all.",
-        "The licence and the terms of the source prompts and of the models apply. This card names "
-        "no licence: check them before you publish the data.",
+        "The licence and the terms of the source prompts and of the models apply. This card does "
+        "not know them: check them and fill them in before you publish the data.",
         f"In {cut} of {len(data.pairs)} pairs an answer was cut at the token limit. Trainers that "
         "render chat templates put an end token after it all the same.",
         "spa trains on the token ids that the model produced; trainers that read text tokenise it "
@@ -170,104 +166,3 @@ def _dropped(data: PairData) -> Iterable[str]:
             reasons = record["failure_reasons"].items()
             lost = ", ".join(f"{count} pairs ({reason})" for reason, count in reasons)
             yield f"In round {number}, spa's own training left out {lost}."
-
-
-def _versions(data: PairData) -> Iterable[tuple[str, str]]:
-    versions: Mapping[str, str] = data.run.manifest.get("versions") or {}
-    yield from versions.items()
-    yield "spa-align (this export)", __version__
-
-
-def _component(section: Mapping[str, Any] | None) -> str:
-    """A component with its settings, as far as they fit in a line."""
-    if section is None:
-        return "none"
-    told = ", ".join(
-        f"{key} = {_setting(value)}"
-        for key, value in section.items()
-        if key not in ("use", "backend") and value not in (None, "")
-    )
-    return f"{section.get('use', 'unknown')}" + (f" ({told})" if told else "")
-
-
-def _setting(value: object) -> str:
-    match value:
-        case str():
-            text = _line(_last_part(value))
-            return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-        case list():
-            return f"{len(value)} given" if value else "none"
-        case _:
-            return json.dumps(value)
-
-
-def _members(judge: Mapping[str, Any]) -> str:
-    named = ", ".join(str(member.get("use")) for member in judge.get("members") or ())
-    return f" of {named}" if named else ""
-
-
-def _judge_model(run: StoredRun) -> str:
-    """What the judge asked; a judge of fixed rules asks nothing, whatever the recipe names."""
-    return ", ".join(dict.fromkeys(_judge_models(run))) or "no model"
-
-
-def _judge_models(run: StoredRun) -> Iterable[str]:
-    judge = run.recipe.get("judge") or {}
-    members = judge.get("members")
-    if not members:
-        members, names = [judge], ["judge"]
-    else:
-        names = [f"judge/{number}" for number in range(1, len(members) + 1)]
-    for member, name in zip(members, names, strict=True):
-        details = (run.stage(name) or {}).get("details") or {}
-        if details.get("asked", 0) + details.get("replayed", 0):
-            backend = member.get("backend") or judge.get("backend")
-            yield ITSELF if backend is None else _model(backend)
-
-
-def _writer(section: Mapping[str, Any] | None) -> str:
-    """A component that writes answers, and the model that it asked where that is another one."""
-    backend = (section or {}).get("backend")
-    told = _component(section)
-    return told if backend is None else f"{told}, asking {_model(backend)}"
-
-
-def _model(section: Mapping[str, Any]) -> str:
-    named = section.get("path") or section.get("model") or section.get("use")
-    return _last_part(str(named or "unknown"))
-
-
-def _last_part(text: str) -> str:
-    """The last part of an absolute path; any other text as it is."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(text).is_absolute():
-            return kind(text).name
-    return text
-
-
-def _size(parameters: int | None) -> str:
-    return "" if parameters is None else f" ({parameters:,} parameters)"
-
-
-def _threshold(objective: Mapping[str, Any]) -> str:
-    threshold = objective.get("threshold")
-    return "" if threshold is None else f" (counts as met from {threshold:g})"
-
-
-def _date(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return _line(str(value)).replace("|", "\\|")

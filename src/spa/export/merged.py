@@ -1,4 +1,4 @@
-"""Format ``merged``: the trained model for programs that know nothing of adapters."""
+"""Format ``merged``: the trained model with its card, for programs that know no adapters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spa.engine.stored_run import StoredRun
 from spa.errors import SpaError
 from spa.export.folder import check_free
+from spa.export.model_card import model_card
 
 if TYPE_CHECKING:
     from spa.models.spec import ModelSpec
@@ -30,10 +31,16 @@ def export_merged(run: StoredRun, output: Path) -> None:
     if output.resolve().is_relative_to(trained.resolve()):
         raise SpaError(f"{output} lies inside {trained}, which is copied. Choose another folder.")
     if (trained / "adapter_config.json").is_file():
-        merge_adapter(_base(run), trained, output)
+        merge_adapter(_base(run), trained, output, card=model_card(run))
         return
     check_free(output)
-    write_folder(output, lambda folder: _copy(trained, folder))
+    card = model_card(run)
+
+    def write(folder: Path) -> None:
+        _copy(trained, folder)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+    write_folder(output, write)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from spa.engine.stored_run import StoredRun
 from spa.errors import SpaError
+from spa.recipe.quoting import quoted
 from spa.recipe.scalars import core_value
 
 __all__ = ["recipe_yaml"]
@@ -32,7 +33,7 @@ def recipe_yaml(run: StoredRun) -> str:
     if not recipe:
         raise SpaError(f"{run.folder}/run.json holds no recipe.")
     head = [
-        f"The exact recipe of run {_quoted(run.name)}: every default is written out, and with the",
+        f"The exact recipe of run {quoted(run.name)}: every default is written out, and with the",
         "store beside the run, its stages are taken from there.",
     ]
     if paths := ", ".join(_absolute(recipe)):
@@ -95,18 +96,7 @@ def _scalar(value: Any) -> str:  # noqa: ANN401 - JSON
 def _text(text: str) -> str:
     """A text that is read as itself: bare where that is beyond doubt, else in quotes."""
     bare = _PLAIN.fullmatch(text) is not None and core_value(text) == text
-    return text if bare else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    """In double quotes, with everything written out that YAML does not allow or that steers."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(each if each.isprintable() else _escape(each) for each in quoted)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return text if bare else quoted(text)
 
 
 def _fits_block(text: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spa import __version__
+from spa.recipe.quoting import quoted
 from spa.training.outcome import Kind
 from spa.types import Objective
 
@@ -76,12 +77,13 @@ def model_card(facts: Facts) -> str:
         "seed": facts.seed,
         **{f"{place} asked": model for place, model in facts.askers.items()},
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
+    table = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in figures.items())
     library = "peft" if facts.kind == "adapter" else "transformers"
     tags = "self-priority-alignment, preference-optimization" + (", lora" if settings.lora else "")
-    doubts = "".join(f"- {warning}\n" for warning in facts.warnings)
+    doubts = "".join(f"- {_line(warning)}\n" for warning in facts.warnings)
     return f"""---
-base_model: {facts.base}
+license: unknown # fill in
+base_model: {quoted(facts.base)}
 library_name: {library}
 pipeline_tag: text-generation
 tags: [{tags}]
@@ -94,7 +96,7 @@ answers were sampled, judged against the written objectives and improved, {_by_w
 model was trained on the preferences that follow from a strict order of the objectives. No human
 labels.
 
-Base model: `{facts.base}`
+Base model: {_line(facts.base)}
 
 | | |
 |---|---|
@@ -109,8 +111,20 @@ Base model: `{facts.base}`
   its taste, for example for long answers, and small models judge poorly.
 - A lower objective was to be improved only where the higher ones are not made worse. Whether that
   was reached must be measured on held-out prompts; nothing here guarantees safe answers.
-- The base model's licence and terms of use apply{_more_terms(facts)}.
+- What the model does on prompts it was not trained on is not in this card, which is written before
+  anything is measured: `spa export RUN --format merged` writes one that knows the whole run.
+- The base model's licence and terms of use apply{_more_terms(facts)}, and those of the prompts.
+  This card does not know them: fill them in before you publish the weights.
 {doubts}"""
+
+
+def _cell(value: object) -> str:
+    return _line(str(value)).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    """A text in one line that opens no HTML, whoever wrote it."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def _judged_itself(facts: Facts) -> bool:
@@ -143,7 +157,7 @@ def _usage(facts: Facts) -> str:
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-model = AutoModelForCausalLM.from_pretrained("{facts.base}")
+model = AutoModelForCausalLM.from_pretrained({quoted(facts.base)})
 model = PeftModel.from_pretrained(model, "path/of/this/folder")
 ```
 

@@ -16,7 +16,7 @@ from spa.training.saving import save_full
 __all__ = ["merge_adapter"]
 
 
-def merge_adapter(base: ModelSpec, adapter: Path, output: Path) -> Path:
+def merge_adapter(base: ModelSpec, adapter: Path, output: Path, *, card: str | None = None) -> Path:
     """Writes the merged model and its tokenizer as safetensors.
 
     The sum of base and adapter weights is rounded to the dtype of ``base``: with bfloat16 the
@@ -26,6 +26,7 @@ def merge_adapter(base: ModelSpec, adapter: Path, output: Path) -> Path:
         base: The base model; ``base.adapter`` is not used.
         adapter: Folder of the adapter.
         output: Folder to write; it must not exist, or be empty.
+        card: Its README.md; None: the adapter's, with a note.
 
     Returns:
         ``output``.
@@ -48,16 +49,13 @@ def merge_adapter(base: ModelSpec, adapter: Path, output: Path) -> Path:
         merged = adapted.merge_and_unload(safe_merge=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"adapter {adapter} does not fit model {base.path!r}: {error}") from error
-    card = (
-        (adapter / "README.md").read_text(encoding="utf-8")
-        if (adapter / "README.md").is_file()
-        else ""
-    )
-    note = f"\nThis folder holds `{base.path}` with the adapter described here merged in.\n"
-    save_full(
-        merged,
-        tokenizer,
-        output,
-        card.replace("library_name: peft", "library_name: transformers") + note,
-    )
+    save_full(merged, tokenizer, output, _card(base, adapter) if card is None else card)
     return output
+
+
+def _card(base: ModelSpec, adapter: Path) -> str:
+    """The adapter's card, as that of a model."""
+    file = adapter / "README.md"
+    card = file.read_text(encoding="utf-8") if file.is_file() else ""
+    note = f"\nThis folder holds `{base.path}` with the adapter described here merged in.\n"
+    return card.replace("library_name: peft", "library_name: transformers") + note
