@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,15 @@ def compare(
     by_seed: Annotated[
         bool, typer.Option("--by-seed", help="Show each seed of an ablation by itself.")
     ] = False,
+    lambdas: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--lambda",
+            help="Of two objectives, also (N * first + second) / (N + 1). Repeatable.",
+            min=0,
+            metavar="N",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Compare finished runs, paired by held-out prompt.
@@ -50,7 +60,10 @@ def compare(
 
     if format not in _FORMATS:
         raise UsageError(f"unknown format {format!r}. Valid: {', '.join(_FORMATS)}.")
-    comparison = compare_settings(_settings_of(runs, pool=not by_seed))
+    weights = lambdas or []
+    if not all(map(math.isfinite, weights)):
+        raise UsageError("a lambda must be a finite number, 0 or above.")
+    comparison = compare_settings(_settings_of(runs, pool=not by_seed), lambdas=weights)
     if as_json or format == "json":
         print_json(json_of(comparison))
     elif format == "csv":
@@ -59,6 +72,7 @@ def compare(
         typer.echo(harmless(as_markdown(comparison)), nl=False)
     else:
         words = ["spa", "compare", *map(str, runs), *(["--by-seed"] if by_seed else [])]
+        words += [word for weight in weights for word in ("--lambda", f"{weight:g}")]
         print_comparison(comparison, shlex.join([*words, "--format", "markdown"]))
 
 
