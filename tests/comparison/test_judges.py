@@ -135,6 +135,17 @@ def test_a_bend_that_chance_explains_suggests_nothing(found: JudgesAgreement) ->
     ]
 
 
+def test_judges_that_have_nothing_in_common_are_told_of(tmp_path: Path) -> None:
+    folders = [
+        make_judged_run(tmp_path, name, scores(seed, agree))
+        for seed, (name, agree) in enumerate((("weak", 1.0), ("noise", 0.0)))
+    ]
+    (found,) = compared(*folders, points=2)
+    assert (
+        "Over all groups the judges agree no more than chance explains: RV 0.0" in reading(found)[0]
+    )
+
+
 def test_formats_hold_the_same_figures(found: JudgesAgreement) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv([found]))))
     (record,) = as_json([found])

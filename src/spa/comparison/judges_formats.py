@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from spa.comparison.judges import JudgesAgreement
-from spa.evaluation.agreement import Agreement, Step
+from spa.evaluation.agreement import Agreement, Bend, Step
 from spa.types import JsonValue
 
 __all__ = ["as_csv", "as_json", "left_out_line", "reading", "suggested_tau"]
@@ -55,7 +55,12 @@ def reading(found: JudgesAgreement) -> list[str]:
     if not found.steps:
         return ["No group has a determinant above 0, so there is no curve."]
     lines = []
-    bend = found.bend
+    bend, last = found.bend, found.steps[-1].overall
+    if last.low is not None and last.chance is not None and last.low <= last.chance:
+        lines.append(
+            f"Over all groups the judges agree no more than chance explains: RV {last.rv:.2f}, "
+            f"{last.chance:.2f} by chance."
+        )
     if bend is None:
         lines.append("RV does not bend down as groups are admitted: no upper bound is to be read.")
     else:
@@ -92,21 +97,24 @@ def _record(found: JudgesAgreement) -> JsonValue:
         "prompts": found.prompts,
         "left_out": dict(found.left_out),
         "steps": steps,
-        "bend": bend
-        and {
-            "determinant": bend.step.determinant,
-            "share": bend.step.share,
-            "groups": bend.step.groups,
-            "admitted": bend.admitted,
-            "left_out": bend.left_out,
-            "difference": bend.admitted - bend.left_out,
-            "low": bend.low,
-            "high": bend.high,
-            "supported": bend.is_supported,
-        },
+        "bend": None if bend is None else _bend(bend),
         "suggested_tau": suggested_tau(found),
         "recipe_tau": found.tau,
         "within_recipe_tau": found.within_tau,
+    }
+
+
+def _bend(bend: Bend) -> JsonValue:
+    return {
+        "determinant": bend.step.determinant,
+        "share": bend.step.share,
+        "groups": bend.step.groups,
+        "admitted": bend.admitted,
+        "left_out": bend.left_out,
+        "difference": bend.admitted - bend.left_out,
+        "low": bend.low,
+        "high": bend.high,
+        "supported": bend.is_supported,
     }
 
 

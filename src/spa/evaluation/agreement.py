@@ -134,11 +134,10 @@ def agreement_curve(
 
     def agreement(sums: Sums) -> Agreement:
         value = _known(sums.coefficient())
-        found = statistic_interval(
+        low, high = statistic_interval(
             sums.coefficient, len(sums.n), confidence=confidence, resamples=resamples, seed=seed
-        )
-        chance = None if value is None else sums.by_chance()
-        return Agreement(value, *(found or (None, None)), chance)
+        ) or (None, None)
+        return Agreement(value, low, high, None if value is None else sums.by_chance())
 
     steps = [
         Step(

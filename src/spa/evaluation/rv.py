@@ -44,7 +44,8 @@ class Sums(NamedTuple):
 
     def of(self, start: int, end: int) -> Sums:
         """Those of some groups."""
-        return Sums(*(each[start:end] for each in self[:-1]), self.within)
+        n, x, y, xx, yy, xy = (each[start:end] for each in self[:-1])
+        return Sums(n, x, y, xx, yy, xy, self.within)
 
     def coefficient(self, counts: Array | None = None) -> Array:
         """RV of all answers together.
