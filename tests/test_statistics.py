@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from spa.statistics import MeanInterval, mean_interval, statistic_interval
+from spa.statistics import MeanInterval, mean_interval, rate_interval, statistic_interval
 
 DATA = [5.0, 6.5, 7.0, 3.25, 8.0, 5.5, 6.0]
 
@@ -67,12 +67,35 @@ def test_stays_in_the_range_of_the_data_and_around_the_mean(values: Any) -> None
 
 
 def test_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    """A skewed distribution, as differences of scores are; 60 prompts."""
     rng = np.random.default_rng(0)
     hits = 0
-    for trial in range(200):
-        found = mean_interval(rng.normal(size=40).tolist(), resamples=400, seed=trial)
-        hits += found.low <= 0 <= found.high  # type: ignore[operator]
-    assert 0.89 <= hits / 200 <= 0.99
+    for trial in range(1000):
+        found = mean_interval(rng.beta(2, 4, size=60).tolist(), resamples=500, seed=trial)
+        hits += found.low <= 1 / 3 <= found.high  # type: ignore[operator]
+    assert 0.93 <= hits / 1000 <= 0.97
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize(("successes", "prompts"), [(0, 5), (1, 1), (3, 20), (60, 97), (40, 40)])
+def test_a_rate_has_the_interval_of_scipy(successes: int, prompts: int, confidence: float) -> None:
+    expected = stats.binomtest(successes, prompts).proportion_ci(confidence, method="wilson")
+    found = rate_interval(successes, prompts, confidence=confidence)
+    assert found.mean == successes / prompts
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert rate_interval(0, 0) == MeanInterval(None, None, None)
+
+
+@pytest.mark.parametrize("prompts", [40, 60, 100])
+def test_a_rate_is_covered_as_often_as_it_says(prompts: int) -> None:
+    """Worked out, not simulated: over all counts of prompts, and over rates from 0.05 to 0.95."""
+    found = [rate_interval(successes, prompts) for successes in range(prompts + 1)]
+    lows, highs = (np.array(ends) for ends in list(zip(*found, strict=True))[1:])
+    rates = np.linspace(0.05, 0.95, 181)[:, None]
+    likely = stats.binom.pmf(np.arange(prompts + 1), prompts, rates)
+    covered = (likely * ((lows <= rates) & (rates <= highs))).sum(axis=1)
+    assert 0.94 <= covered.mean() <= 0.96
+    assert np.quantile(covered, 0.05) >= 0.93
 
 
 def of_means(counts: Any) -> Any:

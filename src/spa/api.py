@@ -43,7 +43,7 @@ from spa.fields import (
 from spa.order import lexicographic_key, score_gap, score_margin
 from spa.plugins.component import Component
 from spa.plugins.markers import hookimpl
-from spa.statistics import MeanInterval, mean_interval
+from spa.statistics import MeanInterval, mean_interval, rate_interval
 from spa.types import (
     ChatRequest,
     ChatResult,
@@ -131,6 +131,7 @@ __all__ = [
     "lexicographic_key",
     "load_system_prompts",
     "mean_interval",
+    "rate_interval",
     "resolve_path",
     "score_gap",
     "score_margin",

@@ -1,4 +1,4 @@
-"""How sure a figure over prompts is: a bootstrap that draws prompts.
+"""How sure a figure over prompts is: a bootstrap over prompts, and Wilson's interval of a rate.
 
 Evaluators use it through ``spa.api``. A difference between two models is measured prompt by prompt
 first and then handed in as one series: that is the paired bootstrap.
@@ -6,11 +6,12 @@ first and then handed in as one series: that is the paired bootstrap.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["MeanInterval", "mean_interval", "statistic_interval"]
+__all__ = ["MeanInterval", "mean_interval", "rate_interval", "statistic_interval"]
 
 _DRAWS_AT_ONCE = 2_000_000
 
@@ -68,6 +69,37 @@ def mean_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return MeanInterval(mean, float(found.low), float(found.high))
+
+
+def rate_interval(successes: int, prompts: int, *, confidence: float = 0.95) -> MeanInterval:
+    """A share of prompts and Wilson's score interval (J. Am. Stat. Assoc. 22, 1927).
+
+    With ``p = successes / n`` and z the normal quantile of ``(1 + confidence) / 2``::
+
+        (p + z^2 / 2n  -+  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+    A bootstrap of something that holds for no prompt, or for all, gives an interval of no width,
+    however few prompts there are; this one does not.
+
+    Args:
+        successes: Prompts of which it holds.
+        prompts: All of them, n.
+        confidence: Coverage aimed at, in (0, 1).
+
+    Returns:
+        The share with its interval; nothing without prompts.
+    """
+    from statistics import NormalDist  # here, as spa.api must be fast to import
+
+    if prompts == 0:
+        return MeanInterval(None, None, None)
+    rate = successes / prompts
+    squared = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    middle = rate + squared / (2 * prompts)
+    half = math.sqrt(squared * (rate * (1 - rate) / prompts + squared / (4 * prompts**2)))
+    low, high = ((middle + side) / (1 + squared / prompts) for side in (-half, half))
+    # At either end the bound is the rate itself, which rounding would leave.
+    return MeanInterval(rate, 0.0 if successes == 0 else low, 1.0 if successes == prompts else high)
 
 
 def statistic_interval(

@@ -50,6 +50,13 @@ def test_other_formats(option: list[str], begins: str, runs: list[str], capsys: 
     assert capsys.readouterr().out.startswith(begins)
 
 
+def test_a_lambda_goes_on_to_the_next_command(runs: list[str], capsys: Captured) -> None:
+    assert main(["compare", *runs, "--lambda", "10"]) == 0
+    said = capsys.readouterr().out
+    assert "HH_10 (trained)" in said
+    assert said.endswith(f"Next: spa compare {runs[0]} {runs[1]} --lambda 10 --format markdown\n")
+
+
 def test_json_is_one_record(runs: list[str], capsys: Captured) -> None:
     assert main(["compare", *runs, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -66,6 +73,7 @@ def test_json_is_one_record(runs: list[str], capsys: Captured) -> None:
             "runs elsewhere are given by their folders.",
         ),
         ([], "give at least two different runs: spa compare runs/FIRST runs/SECOND"),
+        (["--lambda", "inf"], "a lambda must be a finite number, 0 or above."),
         (["-f", "xml"], "unknown format 'xml'. Valid: csv, json, markdown, table."),
     ],
 )

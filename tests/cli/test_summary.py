@@ -194,6 +194,16 @@ def test_only_differences_whose_interval_excludes_0_are_bold(change: Any, bold: 
     assert [getattr(cell, "style", None) for cell in cells] == ["", "bold" if bold else ""]
 
 
+def test_shares_have_a_table_of_their_own_and_no_sign() -> None:
+    share = {**metric("round-1 against base", 0.25, 0.11, 0.46), "name": "win_rate"}
+    plain, shares = metrics_tables([metric("base", 5.0, 4.0, 6.0), share], {"judge-scores": 0.95})
+    assert [column.header for column in plain.columns] == ["figure", "base"]
+    assert shares.title == "judge-scores, shares on 8 held-out prompts (95 % interval)"
+    assert [column.header for column in shares.columns] == ["figure", "round-1 against base"]
+    (cell,) = shares.columns[1]._cells
+    assert (str(cell), getattr(cell, "style", None)) == ("0.25 [0.11, 0.46]", "")
+
+
 CHECKED = {
     "verdict": "plumbing only",
     "probes": 46,

@@ -63,6 +63,39 @@ def test_evaluators_of_one_name_are_compared_each_with_its_own(make_run: MakeRun
     assert cells(comparison, again)[1].difference.mean == pytest.approx(3.0)
 
 
+def test_shares_against_the_untrained_model_are_paired_but_not_called_sure(
+    make_run: MakeRun,
+) -> None:
+    """They say again what the scores say: testing them, too, would cost the scores their power."""
+    worse = {prompt: [3.0] for prompt in PROMPTS}
+    comparison = compared(make_run("first", BEFORE, worse), make_run("second", BEFORE, better(1)))
+    figure = Figure("judge-scores", "win_rate", "trained against base")
+    first, second = cells(comparison, figure)
+    assert (first.value, second.value) == (0.0, 1.0)
+    assert (second.difference.mean, second.difference.n) == (1.0, len(PROMPTS))
+    assert (second.adjusted_p, second.sure) == (None, False)
+    assert comparison.tests == 2
+
+
+def test_any_lambda_can_be_asked_for_afterwards(make_run: MakeRun) -> None:
+    section = {"use": "spa-align/judge-scores", "resamples": 500, "lambdas": [5]}
+    folders = [make_run(n, BEFORE, better(b), evaluate=[section]) for b, n in enumerate("ab")]
+    settings = [Setting(run.name, (run,)) for run in map(open_run, folders)]
+    comparison = compare_settings(settings, lambdas=[3.0, 5.0])
+    names = [line.figure.name for line in comparison.lines if line.figure.model == "trained"]
+    assert names == ["safe", "useful", "HH_5", "HH_3"]
+    first, second = cells(comparison, Figure("judge-scores", "HH_3", "trained"))
+    assert first.value == pytest.approx((3 * 5.35 + 5) / 4)
+    assert second.difference.mean == pytest.approx(3 * 1 / 4)
+
+
+def test_a_lambda_needs_two_objectives(make_run: MakeRun) -> None:
+    one = [{"name": "safe", "definition": "Is it safe?", "threshold": None}]
+    run = open_run(make_run("one", BEFORE, better(0), objectives=one))
+    with pytest.raises(UsageError, match="run one has 1"):
+        compare_settings([Setting("one", (run,)), Setting("two", ())], lambdas=[5])
+
+
 def test_a_difference_that_may_be_chance_is_not_bold(make_run: MakeRun) -> None:
     first = make_run("first", BEFORE, better(0))
     noise = {p: [5.0 + (1 if i % 2 else -1) + 0.1 * i] for i, p in enumerate(PROMPTS)}

@@ -59,6 +59,11 @@ COMMANDS = (
         "spa.cli.judge_check:judge_check",
         "Find out whether a recipe's judge carries signal.",
     ),
+    CommandPlace(
+        "judge-agreement",
+        "spa.cli.judge_agreement:judge_agreement",
+        "See how far two judges agree as groups are admitted by rising det(S).",
+    ),
     CommandPlace("schema", "spa.cli.schema:schema", "Write the JSON Schema of recipes."),
     CommandPlace("store", "spa.cli.store:app", "Keep house with what runs made and share."),
     CommandPlace(

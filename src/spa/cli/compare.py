@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +43,15 @@ def compare(
             metavar="NAME",
         ),
     ] = None,
+    lambdas: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--lambda",
+            help="Of two objectives, also (N * first + second) / (N + 1). Repeatable.",
+            min=0,
+            metavar="N",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Compare finished runs, paired by held-out prompt.
@@ -66,7 +76,10 @@ def compare(
             "--published has no runs and no intervals, and so no line in a csv. "
             "Leave it out, or give --format markdown or json."
         )
-    comparison = compare_settings(_settings_of(runs, pool=not by_seed))
+    weights = lambdas or []
+    if not all(map(math.isfinite, weights)):
+        raise UsageError("a lambda must be a finite number, 0 or above.")
+    comparison = compare_settings(_settings_of(runs, pool=not by_seed), lambdas=weights)
     if as_json or format == "json":
         print_json(json_of(comparison, beside))
     elif format == "csv":
@@ -76,6 +89,7 @@ def compare(
     else:
         words = ["spa", "compare", *map(str, runs), *(["--by-seed"] if by_seed else [])]
         words += [] if published is None else ["--published", published]
+        words += [word for weight in weights for word in ("--lambda", f"{weight:g}")]
         print_comparison(comparison, shlex.join([*words, "--format", "markdown"]), beside)
 
 

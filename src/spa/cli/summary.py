@@ -115,9 +115,10 @@ def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) 
 def metrics_tables(
     metrics: Sequence[Mapping[str, Any]], confidences: Mapping[str, float]
 ) -> list[Table]:
-    """One table an evaluator: a row a figure, a column a model or difference.
+    """A table an evaluator, and one more for shares of prompts on which two models compare.
 
-    A difference between models is bold where its interval excludes 0.
+    A row is a figure, a column a model or difference. A difference between models is bold where its
+    interval excludes 0.
 
     Args:
         metrics: As the manifest has them.
@@ -126,19 +127,34 @@ def metrics_tables(
     tables: list[Table] = []
     for evaluator in dict.fromkeys(metric["evaluator"] for metric in metrics):
         own = [metric for metric in metrics if metric["evaluator"] == evaluator]
-        models = list(dict.fromkeys(metric["model"] for metric in own))
-        count = max(metric["n"] for metric in own)
         coverage = confidences.get(evaluator)
         interval = "" if coverage is None else f" ({coverage * 100:g} % interval)"
-        table = plain_table(f"{evaluator} on {count} held-out prompts{interval}")
-        table.add_column("figure")
-        for model in models:
-            table.add_column(model, justify="right")
-        for name in dict.fromkeys(metric["name"] for metric in own):
-            cells = {metric["model"]: _cell(metric) for metric in own if metric["name"] == name}
-            table.add_row(name, *(cells.get(model, "") for model in models))
-        tables.append(table)
+        count = max(metric["n"] for metric in own)
+        for what, chosen in (
+            (evaluator, [metric for metric in own if not _relates(metric)]),
+            (f"{evaluator}, shares", [metric for metric in own if _relates(metric)]),
+        ):
+            if chosen:
+                title = f"{what} on {count} held-out prompts{interval}"
+                tables.append(_metrics_table(title, chosen))
     return tables
+
+
+def _metrics_table(title: str, metrics: Sequence[Mapping[str, Any]]) -> Table:
+    models = list(dict.fromkeys(metric["model"] for metric in metrics))
+    table = plain_table(title)
+    table.add_column("figure")
+    for model in models:
+        table.add_column(model, justify="right")
+    for name in dict.fromkeys(metric["name"] for metric in metrics):
+        cells = {metric["model"]: _cell(metric) for metric in metrics if metric["name"] == name}
+        table.add_row(name, *(cells.get(model, "") for model in models))
+    return table
+
+
+def _relates(metric: Mapping[str, Any]) -> bool:
+    """Whether it says how two models compare, other than by a difference."""
+    return " against " in metric["model"]
 
 
 def _confidences(manifest: Mapping[str, Any]) -> dict[str, float]:

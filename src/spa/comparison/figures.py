@@ -100,13 +100,18 @@ def compare(runs: Sequence[StoredRun]) -> Comparison:
     return compare_settings([Setting(run.name, (run,)) for run in runs])
 
 
-def compare_settings(settings: Sequence[Setting]) -> Comparison:
+def compare_settings(settings: Sequence[Setting], *, lambdas: Sequence[float] = ()) -> Comparison:
     """Compares settings with the first of them; runs of the same seeds are paired by prompt.
 
     Where no setting has more than one run, runs are paired whatever their seeds.
 
+    Args:
+        settings: The columns.
+        lambdas: Weights of HH_lambda, besides those of the recipes.
+
     Raises:
-        UsageError: If there are fewer than two, or two runs of the same folder.
+        UsageError: If there are fewer than two, or two runs of the same folder; or if there are
+            lambdas, and a run does not have two objectives.
         SpaError: If their rows cannot be read.
     """
     runs = [run for setting in settings for run in setting.runs]
@@ -115,7 +120,7 @@ def compare_settings(settings: Sequence[Setting]) -> Comparison:
         raise UsageError("give at least two different runs: spa compare runs/FIRST runs/SECOND")
     pooled = any(len(setting.runs) > 1 for setting in settings)
     series = [
-        {_seed(run) if pooled else "": read_series(run) for run in setting.runs}
+        {_seed(run) if pooled else "": read_series(run, lambdas=lambdas) for run in setting.runs}
         for setting in settings
     ]
     figures = list(

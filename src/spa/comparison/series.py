@@ -18,7 +18,7 @@ from spa.engine.components import create
 from spa.engine.rows import EvaluationRow
 from spa.engine.stages.evaluate import numbered
 from spa.engine.stored_run import StoredRun, stage_rows
-from spa.errors import SpaError
+from spa.errors import SpaError, UsageError
 from spa.plugins.catalogue import Catalogue, load_catalogue
 from spa.recipe.model import ComponentSpec
 from spa.types import JsonValue, Metric, Objective
@@ -28,6 +28,7 @@ __all__ = ["Figure", "FigureSeries", "read_series"]
 BASE = "base"
 TRAINED = "trained"
 _ROUNDING = 1e-9
+_WEIGHED = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +39,8 @@ class Figure:
         evaluator: Name of the evaluator, without its distribution; of the second of one name
             ``NAME/2``.
         name: Of the figure, for example ``"harmlessness"``.
-        model: ``"base"``, ``"trained"`` for the model of the last round, or the difference.
+        model: ``"base"``, ``"trained"`` for the model of the last round, the difference
+            ``"trained - base"``, or ``"trained against base"`` for what relates the two otherwise.
     """
 
     evaluator: str
@@ -61,12 +63,25 @@ class FigureSeries:
     by_prompt: Mapping[str, float] | None
 
 
-def read_series(run: StoredRun, catalogue: Catalogue | None = None) -> dict[Figure, FigureSeries]:
+def read_series(
+    run: StoredRun, catalogue: Catalogue | None = None, *, lambdas: Sequence[float] = ()
+) -> dict[Figure, FigureSeries]:
     """All figures of a run, in the order of its evaluators; those of earlier rounds are left out.
 
+    Args:
+        run: The run.
+        catalogue: Where its evaluators are found; by default what is installed.
+        lambdas: Weights for evaluators that have a setting `lambdas`, besides those of the recipe.
+
     Raises:
+        UsageError: If there are lambdas, and the run does not have two objectives.
         SpaError: If an evaluator is not installed any more, or its rows are not in the store.
     """
+    if lambdas and len(run.objectives) != _WEIGHED:
+        raise UsageError(
+            "a lambda weighs two objectives against each other, and run "
+            f"{run.name} has {len(run.objectives)}. Leave --lambda out"
+        )
     found: dict[Figure, FigureSeries] = {}
     catalogue = catalogue or load_catalogue()
     objectives = tuple(
@@ -79,7 +94,7 @@ def read_series(run: StoredRun, catalogue: Catalogue | None = None) -> dict[Figu
         record = run.stage(f"evaluate-{name}")
         if record is None:
             continue
-        evaluator = _evaluator(run, section, catalogue)
+        evaluator = _evaluator(run, section, catalogue, lambdas)
         rows = [row.record for row in stage_rows(run, record, EvaluationRow)]
         last = f"round-{run.recipe['iterations']}"
         for figure, series in _figures(evaluator, rows, objectives, name, last):
@@ -112,7 +127,8 @@ def _figures(
 
 def _figure(evaluator: str, metric: Metric, last: str) -> Figure | None:
     """The figure under a name that runs of different length share; None for earlier rounds."""
-    names = {BASE: BASE, last: TRAINED, f"{last} - {BASE}": f"{TRAINED} - {BASE}"}
+    names = {BASE: BASE, last: TRAINED}
+    names |= {f"{last}{link}{BASE}": f"{TRAINED}{link}{BASE}" for link in (" - ", " against ")}
     model = names.get(metric.model)
     return None if model is None else Figure(evaluator, metric.name, model)
 
@@ -124,11 +140,17 @@ def _is_mean(metric: Metric, by_prompt: Mapping[str, float]) -> bool:
     return math.isclose(mean, metric.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
 
 
-def _evaluator(run: StoredRun, section: Mapping[str, Any], catalogue: Catalogue) -> Evaluator:
+def _evaluator(
+    run: StoredRun, section: Mapping[str, Any], catalogue: Catalogue, lambdas: Sequence[float]
+) -> Evaluator:
     settings = {key: value for key, value in section.items() if key not in ("use", "backend")}
     try:
         registered = catalogue.resolve("evaluator", str(section["use"]))
-        config = registered.load_config_class().model_validate(settings)
+        config_class = registered.load_config_class()
+        if lambdas and "lambdas" in config_class.model_fields:
+            own = settings.get("lambdas") or ()
+            settings["lambdas"] = tuple(dict.fromkeys((*own, *lambdas)))
+        config = config_class.model_validate(settings)
     except (SpaError, ValueError) as error:
         raise SpaError(
             f"{run.folder}: its evaluator {section['use']} cannot be made: {error}"

@@ -270,7 +270,8 @@ def spa_evaluators() -> list[Component]:
             "judge-scores",
             "judge_scores:JudgeScoresEvaluator",
             "configs:JudgeScoresConfig",
-            "Mean judge scores of every model, with bootstrap intervals over prompts",
+            "Mean judge scores of every model, and what training changed by priority",
+            revision=2,
         ),
         _component(
             kind,

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from spa.api import EvaluationItem, Evaluator, Message, Objective, Prompt, RecipeFacts, Scored
+from spa.api import (
+    EvaluationItem,
+    Evaluator,
+    Message,
+    Objective,
+    Prompt,
+    RecipeFacts,
+    Response,
+    Score,
+    Scored,
+)
 from spa.components.evaluators.configs import JudgeScoresConfig
 from spa.components.evaluators.judge_scores import JudgeScoresEvaluator
 
@@ -30,7 +40,8 @@ def evaluate(
         rows = []
         for place, models in enumerate(prompts):
             answers = {
-                m: tuple(make_scored("a", v) for v in vectors) for m, vectors in models.items()
+                m: tuple(v if isinstance(v, Scored) else make_scored("a", v) for v in vectors)
+                for m, vectors in models.items()
             }
             item = EvaluationItem(Prompt(f"p{place}", (Message("user", "?"),)), answers)
             rows.append(json.loads(json.dumps(evaluator.evaluate(item, wanted))))
@@ -49,7 +60,9 @@ def test_means_differences_and_intervals(evaluate: Any) -> None:
     _, metrics = evaluate(prompts, objectives=2, resamples=500, seed=5, confidence=0.9)
     series = {"base": base.mean(axis=1), "round-1": tuned.mean(axis=1)}
     series["round-1 - base"] = series["round-1"] - series["base"]
-    assert set(metrics) == {(f"o{k}", model) for k in (0, 1) for model in series}
+    assert {key for key in metrics if key[0].startswith("o")} == {
+        (f"o{k}", model) for k in (0, 1) for model in series
+    }
     for model, values in series.items():
         for k in (0, 1):
             interval = stats.bootstrap(
@@ -85,9 +98,13 @@ def test_unscored_is_missing_and_never_zero(evaluate: Any) -> None:
         "base:answers": 2,
         "base:o0": 4.0,
         "base:o0:unscored": 1,
+        "base:characters": 12.0,
+        "base:tokens": 2.0,
         "round-1:answers": 1,
         "round-1:o0": 6.0,
         "round-1:o0:unscored": 0,
+        "round-1:characters": 12.0,
+        "round-1:tokens": 2.0,
     }
     base, change = metrics["o0", "base"], metrics["o0", "round-1 - base"]
     assert (base.value, base.n, base.missing) == (3.0, 2, 1)
@@ -153,3 +170,74 @@ def test_lambdas_need_two_objectives() -> None:
             " `lambdas` out",
         )
     ]
+
+
+AGAINST = "round-1 against base"
+CHANGES = [  # of two objectives on one prompt, and what is said of it
+    ((5, 5), (6, 6), "win_rate", "dominance_rate"),
+    ((5, 5), (6, 4), "win_rate"),
+    ((5, 5), (4, 6), "lose_rate", "priority_regret"),
+    ((5, 5), (5, 6), "win_rate", "dominance_rate"),
+    ((5, 5), (5, 5), "tie_rate"),
+    ((5, 5), (4, 5), "lose_rate", "dominated_rate"),
+]
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_shares_of_prompts_by_the_order_of_objectives(evaluate: Any, case: Any) -> None:
+    before, after, *holds = case
+    _, metrics = evaluate([{"base": [before], "round-1": [after]}] * 3, objectives=2)
+    shares = {name for name, model in metrics if model == AGAINST}
+    assert shares == {
+        "win_rate", "tie_rate", "lose_rate", "priority_regret", "dominance_rate", "dominated_rate"
+    }  # fmt: skip
+    assert {name for name in shares if metrics[name, AGAINST].value == 1.0} == set(holds)
+
+
+def test_shares_have_the_interval_of_wilson_and_count_what_is_missing(evaluate: Any) -> None:
+    better, worse, unscored = ((7, 7), (4, 9), (None, 9))
+    prompts = [{"base": [(5, 5)], "round-1": [v]} for v in [better] * 9 + [worse] * 2 + [unscored]]
+    _, metrics = evaluate(prompts, objectives=2, confidence=0.9)
+    found = metrics["priority_regret", AGAINST]
+    expected = stats.binomtest(2, 11).proportion_ci(0.9, method="wilson")
+    assert (found.value, found.n, found.missing) == (2 / 11, 11, 1)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_answers_are_averaged_before_they_are_compared(evaluate: Any) -> None:
+    prompt = {"base": [(4,), (6,)], "round-1": [(9,), (2,), (4,)]}
+    _, metrics = evaluate([prompt] * 2)
+    assert metrics["tie_rate", AGAINST].value == 1.0
+    assert ("priority_regret", AGAINST) not in metrics, "one objective has no lower one"
+
+
+def test_a_tolerance_makes_ties_and_hides_no_regret_beyond_it(evaluate: Any) -> None:
+    prompts = [{"base": [(5, 5)], "round-1": [(4.9, 6)]}, {"base": [(5, 5)], "round-1": [(4, 6)]}]
+    _, exact = evaluate(prompts, objectives=2)
+    assert exact["priority_regret", AGAINST].value == 1.0
+    _, coarse = evaluate(prompts, objectives=2, tie_tolerance=0.5)
+    assert coarse["priority_regret", AGAINST].value == 0.5
+    assert coarse["win_rate", AGAINST].value == 0.5
+
+
+def answer(text: str, tokens: int) -> Scored:
+    return Scored(Response(text, token_ids=(1,) * tokens), {"o0": Score(1.0)})
+
+
+def test_lengths_are_paired_by_prompt(evaluate: Any) -> None:
+    prompts = [
+        {"base": [answer("a" * 10, 4)], "round-1": [answer("a" * 14, 6)]},
+        {"base": [answer("a" * 30, 9)], "round-1": [answer("a" * 32, 10), answer("a" * 40, 14)]},
+    ]
+    _, metrics = evaluate(prompts)
+    characters = metrics["length_characters", "round-1 - base"]
+    assert (characters.value, characters.low, characters.high) == (5.0, 4.0, 6.0)
+    assert metrics["length_tokens", "round-1 - base"].value == 2.5
+    assert ("length_tokens", "base") not in metrics
+
+
+def test_tokens_that_the_model_does_not_tell_are_not_counted(evaluate: Any) -> None:
+    prompt = {"base": [answer("ab", 0)], "round-1": [answer("abc", 0)]}
+    _, metrics = evaluate([prompt] * 2)
+    assert metrics["length_characters", "round-1 - base"].value == 1.0
+    assert not any(name == "length_tokens" for name, _ in metrics)

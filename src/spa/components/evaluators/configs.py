@@ -34,6 +34,13 @@ class JudgeScoresConfig(IntervalConfig):
         description="Recipes with two objectives: also report (lambda * first + second) / (lambda"
         " + 1) for each of these. The paper has 5, 10 and 20.",
     )
+    tie_tolerance: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Winning, regret and dominance: mean scores are rounded to a grid of this step"
+        " first. 0: only equal scores tie.",
+    )
 
     def check_recipe(self, facts: RecipeFacts) -> Iterable[tuple[str, str]]:
         """A lambda weighs two objectives."""

@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from spa.api import JsonValue, Metric, mean_interval
+from spa.api import JsonValue, MeanInterval, Metric, mean_interval, rate_interval
 from spa.components.evaluators.configs import IntervalConfig
 
-__all__ = ["Row", "Series", "difference", "mean_metric", "models_of", "number", "total"]
+__all__ = [
+    "Row",
+    "Series",
+    "difference",
+    "mean_metric",
+    "models_of",
+    "number",
+    "rate_metric",
+    "total",
+]
 
 Row: TypeAlias = Mapping[str, JsonValue]
 Series: TypeAlias = list[float | None]
@@ -54,12 +63,26 @@ def mean_metric(name: str, model: str, values: Series, config: IntervalConfig) -
     found = mean_interval(
         known, confidence=config.confidence, resamples=config.resamples, seed=config.seed
     )
+    return _metric(name, model, values, found)
+
+
+def rate_metric(
+    name: str, model: str, values: Sequence[bool | None], config: IntervalConfig
+) -> Metric:
+    """Share of the prompts of which something holds, with its interval; None is `missing`."""
+    known = [value for value in values if value is not None]
+    found = rate_interval(sum(known), len(known), confidence=config.confidence)
+    return _metric(name, model, values, found)
+
+
+def _metric(name: str, model: str, values: Sequence[float | None], found: MeanInterval) -> Metric:
+    missing = sum(value is None for value in values)
     return Metric(
         name=name,
         value=found.mean,
-        n=len(known),
+        n=len(values) - missing,
         model=model,
         low=found.low,
         high=found.high,
-        missing=len(values) - len(known),
+        missing=missing,
     )
