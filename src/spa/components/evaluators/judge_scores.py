@@ -12,8 +12,7 @@ from spa.components.evaluators.configs import JudgeScoresConfig
 from spa.components.evaluators.metrics import (
     Row,
     Series,
-    difference,
-    mean_metric,
+    compared,
     models_of,
     number,
     total,
@@ -54,26 +53,12 @@ class JudgeScoresEvaluator:
         metrics: list[Metric] = []
         for objective in objectives:
             series = {m: [number(row, f"{m}:{objective.name}") for row in rows] for m in models}
-            metrics += self._compared(objective.name, series)
+            metrics += compared(objective.name, series, self._config)
             metrics += _unscored(rows, models, objective)
         for weight in self._config.lambdas:
             series = {m: _weighted(rows, m, objectives, weight) for m in models}
-            metrics += self._compared(f"HH_{weight:g}", series)
+            metrics += compared(f"HH_{weight:g}", series, self._config)
         return metrics
-
-    def _compared(self, name: str, series: Mapping[str, Series]) -> list[Metric]:
-        models = list(series)
-        means = [mean_metric(name, model, series[model], self._config) for model in models]
-        changes = [
-            mean_metric(
-                name,
-                f"{model} - {models[0]}",
-                difference(series[model], series[models[0]]),
-                self._config,
-            )
-            for model in models[1:]
-        ]
-        return [*means, *changes]
 
 
 def _known(answers: Sequence[Scored], objective: Objective) -> list[float]:

@@ -12,7 +12,17 @@ from typing import TypeAlias
 from spa.api import JsonValue, Metric, mean_interval
 from spa.components.evaluators.configs import IntervalConfig
 
-__all__ = ["Row", "Series", "difference", "mean_metric", "models_of", "number", "total"]
+__all__ = [
+    "Row",
+    "Series",
+    "compared",
+    "difference",
+    "mean_metric",
+    "models_of",
+    "number",
+    "series_of",
+    "total",
+]
 
 Row: TypeAlias = Mapping[str, JsonValue]
 Series: TypeAlias = list[float | None]
@@ -33,6 +43,11 @@ def number(row: Row, key: str) -> float | None:
     """A number of the row, ``None`` if it is null or not there."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) else None
+
+
+def series_of(rows: Sequence[Row], models: Sequence[str], key: str) -> dict[str, Series]:
+    """The numbers of every model, whose key is ``MODEL:KEY``."""
+    return {model: [number(row, f"{model}:{key}") for row in rows] for model in models}
 
 
 def total(rows: Sequence[Row], key: str) -> float:
@@ -63,3 +78,24 @@ def mean_metric(name: str, model: str, values: Series, config: IntervalConfig) -
         high=found.high,
         missing=len(values) - len(known),
     )
+
+
+def compared(name: str, series: Mapping[str, Series], config: IntervalConfig) -> list[Metric]:
+    """The mean of every model, then the paired difference of each later one from the first.
+
+    Args:
+        name: Of the figure.
+        series: Model to its values, the untrained model first.
+        config: How intervals are made.
+    """
+    models = list(series)
+    means = [mean_metric(name, model, series[model], config) for model in models]
+    return means + [
+        mean_metric(
+            name,
+            f"{model} - {models[0]}",
+            difference(series[model], series[models[0]]),
+            config,
+        )
+        for model in models[1:]
+    ]
