@@ -168,7 +168,7 @@ def test_labels_that_the_policy_cannot_give_are_found_before_the_first_stage(
 ) -> None:
     def check(self: HFBackend, requests: Sequence[Any]) -> list[str]:
         labels = [r.labels for r in requests if isinstance(r, LabelRequest)]
-        return [f"no such labels: {each}" for each in labels if each == ("A", "B", "C")]
+        return [f"no such labels: {each}" for each in labels if each == (" A", " B", " C")]
 
     monkeypatch.setattr(HFBackend, "check", check)
     section = f"{{use: multiple-choice, path: {data}/choices.jsonl}}"

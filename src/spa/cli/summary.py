@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,12 @@ def print_summary(
     console = out() if console is None else console
     for number, steps in enumerate(manifest["funnels"], start=1):
         print_funnel(steps, number if len(manifest["funnels"]) > 1 else None, console)
-    for table in metrics_tables(manifest["metrics"], _confidences(manifest)):
+    own = {
+        name.removeprefix("prompts-")
+        for name in (stage["name"] for stage in manifest["stages"])
+        if name.startswith("prompts-")
+    }
+    for table in metrics_tables(manifest["metrics"], _confidences(manifest), own):
         console.print()
         console.print(table)
     for note in _notes(manifest, folder):
@@ -113,7 +118,9 @@ def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) 
 
 
 def metrics_tables(
-    metrics: Sequence[Mapping[str, Any]], confidences: Mapping[str, float]
+    metrics: Sequence[Mapping[str, Any]],
+    confidences: Mapping[str, float],
+    own: Collection[str] = (),
 ) -> list[Table]:
     """One table an evaluator: a row a figure, a column a model or difference.
 
@@ -122,6 +129,7 @@ def metrics_tables(
     Args:
         metrics: As the manifest has them.
         confidences: Evaluator to the coverage of its intervals, where it says one.
+        own: Evaluators that bring prompts of their own.
     """
     tables: list[Table] = []
     for evaluator in dict.fromkeys(metric["evaluator"] for metric in metrics):
@@ -130,7 +138,8 @@ def metrics_tables(
         count = max(metric["n"] for metric in own)
         coverage = confidences.get(evaluator)
         interval = "" if coverage is None else f" ({coverage * 100:g} % interval)"
-        table = plain_table(f"{evaluator} on {count} held-out prompts{interval}")
+        prompts = "prompts of its own" if evaluator in own else "held-out prompts"
+        table = plain_table(f"{evaluator} on {count} {prompts}{interval}")
         table.add_column("figure")
         for model in models:
             table.add_column(model, justify="right")

@@ -91,8 +91,13 @@ class MultipleChoiceConfig(DataConfig):
         " stay as they are.",
     )
     prefill: str = Field(
-        default="Answer: ",
+        default="Answer:",
         description="Beginning of the policy's answer, which a letter continues as a single token.",
+    )
+    before_letter: Literal["", " "] = Field(
+        default=" ",
+        description="What of the text after the prefill belongs to the letter's token. Most"
+        " tokenizers join the space before a word to it.",
     )
     template: str = Field(
         default=MULTIPLE_CHOICE_TEMPLATE,

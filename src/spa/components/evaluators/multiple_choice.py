@@ -109,7 +109,7 @@ class MultipleChoiceEvaluator:
     def _request(self, question: str, count: int) -> LabelRequest:
         return LabelRequest(
             messages=(Message("user", question),),
-            labels=tuple(ascii_uppercase[:count]),
+            labels=tuple(f"{self._config.before_letter}{a}" for a in ascii_uppercase[:count]),
             prefill=self._config.prefill,
         )
 
