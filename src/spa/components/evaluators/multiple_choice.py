@@ -79,7 +79,7 @@ class MultipleChoiceEvaluator:
         question = fill(self._config.template, {**values, "prompt": prompt.text, "choices": listed})
         result = yield from label(self._request(question, len(choices)))
         best = result.logprobs.index(max(result.logprobs))
-        details = {"logprobs": list(result.logprobs), "mass": result.mass}
+        details: dict[str, JsonValue] = {"logprobs": list(result.logprobs), "mass": result.mass}
         return [Response(ascii_uppercase[best], details=details)]
 
     def evaluate(
