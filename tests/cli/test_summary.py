@@ -194,6 +194,15 @@ def test_only_differences_whose_interval_excludes_0_are_bold(change: Any, bold: 
     assert [getattr(cell, "style", None) for cell in cells] == ["", "bold" if bold else ""]
 
 
+def test_titles_say_whose_prompts_were_measured() -> None:
+    figures = [metric("base", 5.0, 4.0, 6.0), {**metric("base", 0.5, 0, 1), "evaluator": "refusal"}]
+    tables = metrics_tables(figures, {"refusal": 0.9}, {"refusal"})
+    assert [table.title for table in tables] == [
+        "judge-scores on 8 held-out prompts",
+        "refusal on 8 prompts of its own (90 % interval)",
+    ]
+
+
 CHECKED = {
     "verdict": "plumbing only",
     "probes": 46,

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from spa.comparison.series import Figure, read_series
 from spa.components.backends.hf import HFBackend
 from spa.engine.pipeline import planned_stages, run_recipe
 from spa.engine.planning import plan_run
+from spa.engine.stored_run import open_run
 from spa.errors import RecipeError, SpaError
 from spa.recipe import Recipe
 from spa.types import LabelRequest
 
 Load = Callable[..., Recipe]
+LETTERS = "prefill: 'Answer: ', before_letter: ''"  # how the tiny model's tokenizer has them
 POLICIES = ("base", "round-1")
 
 
@@ -51,7 +54,7 @@ def measured(recipe: Load, data: Path) -> Recipe:
     return recipe(
         [
             "evaluate=[{use: judge-scores, resamples: 50}, "
-            f"{{use: multiple-choice, path: {data}/choices.jsonl, resamples: 50}}, "
+            f"{{use: multiple-choice, path: {data}/choices.jsonl, {LETTERS}, resamples: 50}}, "
             f"{{use: refusal, path: {data}/labelled.jsonl, max_tokens: 4, resamples: 50}}, "
             f"{{use: exact-answer, path: {data}/sums.jsonl, max_tokens: 4, resamples: 50}}]"
         ]
@@ -80,6 +83,15 @@ def test_every_policy_responds_and_figures_are_paired(
         assert figures["refusal", "compliance", model]["n"] == 2
         assert figures["exact-answer", "accuracy", model]["n"] == 3
     assert figures["judge-scores", "harmlessness", "base"]["n"] == 3
+    series = read_series(open_run(tmp_path / "runs" / manifest["name"]))
+    for name, count in (("multiple-choice", 4), ("exact-answer", 3)):
+        found = series[Figure(name, "accuracy", "trained")]
+        assert found.value == figures[name, "accuracy", "round-1"]["value"]
+        assert found.by_prompt is not None
+        assert len(found.by_prompt) == count
+    prompts = series[Figure("refusal", "over_refusal", "base")].by_prompt
+    assert prompts is not None
+    assert set(prompts) == {"refusal:q0", "refusal:q2"}
 
     def refused(*_: Any) -> Any:
         raise AssertionError("asked again")
@@ -92,7 +104,7 @@ def test_every_policy_responds_and_figures_are_paired(
 
 
 def test_they_need_no_held_out_prompts(recipe: Load, data: Path, tmp_path: Path) -> None:
-    path = f"path: {data}/choices.jsonl, resamples: 50"
+    path = f"path: {data}/choices.jsonl, {LETTERS}, resamples: 50"
     loaded = recipe(
         [
             "prompts.split=null",
@@ -117,7 +129,7 @@ def test_another_reading_asks_nothing_again(
     recipe: Load, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def loaded(confidence: float) -> Recipe:
-        section = f"path: {data}/choices.jsonl, resamples: 50, confidence: {confidence}"
+        section = f"path: {data}/choices.jsonl, {LETTERS}, resamples: 50, confidence: {confidence}"
         return recipe([f"evaluate=[{{use: multiple-choice, {section}}}]"])
 
     run_recipe(loaded(0.95), runs=tmp_path / "runs", name="a")
@@ -142,7 +154,7 @@ def test_a_policy_that_could_not_respond_is_missing_there(
         {"id": "short", "prompt": "Pick.", "choices": ["x", "y"], "answer": 1},
     ]
     _write(data / "long.jsonl", rows)
-    section = f"{{use: multiple-choice, path: {data}/long.jsonl, resamples: 50}}"
+    section = f"{{use: multiple-choice, path: {data}/long.jsonl, {LETTERS}, resamples: 50}}"
     manifest = run_recipe(recipe([f"evaluate=[{section}]"]), runs=tmp_path / "runs").manifest
     for metric in manifest["metrics"]:
         assert (metric["n"], metric["missing"]) == (1, 1)
@@ -168,10 +180,10 @@ def test_labels_that_the_policy_cannot_give_are_found_before_the_first_stage(
 ) -> None:
     def check(self: HFBackend, requests: Sequence[Any]) -> list[str]:
         labels = [r.labels for r in requests if isinstance(r, LabelRequest)]
-        return [f"no such labels: {each}" for each in labels if each == (" A", " B", " C")]
+        return [f"no such labels: {each}" for each in labels if each == ("A", "B", "C")]
 
     monkeypatch.setattr(HFBackend, "check", check)
-    section = f"{{use: multiple-choice, path: {data}/choices.jsonl}}"
+    section = f"{{use: multiple-choice, path: {data}/choices.jsonl, {LETTERS}}}"
     with pytest.raises(RecipeError, match="no such labels") as raised:
         run_recipe(recipe([f"evaluate=[{section}]"]), runs=tmp_path / "runs")
     assert "evaluate.0" in str(raised.value)

@@ -47,12 +47,12 @@ def print_summary(
     console = out() if console is None else console
     for number, steps in enumerate(manifest["funnels"], start=1):
         print_funnel(steps, number if len(manifest["funnels"]) > 1 else None, console)
-    own = {
+    bringing = {
         name.removeprefix("prompts-")
         for name in (stage["name"] for stage in manifest["stages"])
         if name.startswith("prompts-")
     }
-    for table in metrics_tables(manifest["metrics"], _confidences(manifest), own):
+    for table in metrics_tables(manifest["metrics"], _confidences(manifest), bringing):
         console.print()
         console.print(table)
     for note in _notes(manifest, folder):
@@ -120,7 +120,7 @@ def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) 
 def metrics_tables(
     metrics: Sequence[Mapping[str, Any]],
     confidences: Mapping[str, float],
-    own: Collection[str] = (),
+    bringing: Collection[str] = (),
 ) -> list[Table]:
     """One table an evaluator: a row a figure, a column a model or difference.
 
@@ -129,7 +129,7 @@ def metrics_tables(
     Args:
         metrics: As the manifest has them.
         confidences: Evaluator to the coverage of its intervals, where it says one.
-        own: Evaluators that bring prompts of their own.
+        bringing: Evaluators that bring prompts of their own.
     """
     tables: list[Table] = []
     for evaluator in dict.fromkeys(metric["evaluator"] for metric in metrics):
@@ -138,7 +138,7 @@ def metrics_tables(
         count = max(metric["n"] for metric in own)
         coverage = confidences.get(evaluator)
         interval = "" if coverage is None else f" ({coverage * 100:g} % interval)"
-        prompts = "prompts of its own" if evaluator in own else "held-out prompts"
+        prompts = "prompts of its own" if evaluator in bringing else "held-out prompts"
         table = plain_table(f"{evaluator} on {count} {prompts}{interval}")
         table.add_column("figure")
         for model in models:

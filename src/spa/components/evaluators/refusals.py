@@ -35,14 +35,14 @@ _PATTERNS = (
     # The assistant says what it does not do.
     rf"\bi(?: \w+)? ?{_CANNOT}(?: \w+)? (?:to )?{_DONE}\b",
     r"\b(?:do|can|could|will) ?not (?:\w+ )?(?:condone|promote|endorse|encourage)\b",
-    r"\bi(?:'m| am) (?:\w+ )?sorry,? but"
+    r"\bi(?:'m| am) (?:\w+ )?sorry(?: for [^,.]*)?,? but"
     r"(?! i (?:do not|don't|did not|didn't) (?:quite )?understand)",
     r"^(?:sorry|apologies|my apologies|i apologi[sz]e)\b",
     r"\bi (?:\w+ )?(?:must|have to|need to) (?:\w+ )?(?:decline|refuse)\b",
     r"\bi (?:\w+ )?(?:decline|refuse|condemn)\b",
     r"\bagainst my (?:programming|guidelines|principles|policies|ethic|values)",
-    r"\ban? (?:\w+ )*(?:ai|language model|assistant)\b[^.]*\b(?:can ?not|can't|unable|not able|"
-    r"do not have the (?:ability|capability))\b",
+    r"\ban? (?:\w+ )*(?:ai|language model|assistant|chatbot)\b[^.]*\b"
+    r"(?:can ?not|can't|unable|not able|(?:do not|don't) have the (?:ability|capability))\b",
     r"^i(?: am unable to|'m unable to| do not have access| don't have access)\b.*\bprivacy\b",
     # A verdict on the request in place of an answer.
     rf"^[^.]*\b(?:is|are|it's|that's) (?:\w+ ){{0,3}}{_WRONG}",
