@@ -50,6 +50,7 @@ __all__ = [
     "PairBatch",
     "PairBuilder",
     "PairLosses",
+    "PromptedEvaluator",
     "Refiner",
     "Returns",
     "Scale",
@@ -215,6 +216,36 @@ class Evaluator(Protocol):
         self, rows: Sequence[Mapping[str, JsonValue]], objectives: Sequence[Objective]
     ) -> Sequence[Metric]:
         """Returns the figures over all rows, each with its number of prompts and interval."""
+        ...
+
+
+@runtime_checkable
+class PromptedEvaluator(Evaluator, Protocol):
+    """An evaluator with prompts of its own, which every policy of the run answers as it says.
+
+    It is announced as an evaluator; that it has these methods makes it one with prompts of its own.
+    The engine keeps its prompts, has each policy respond to each of them, and then calls `evaluate`
+    with the responses of all policies, which no judge has scored: `Scored.scores` is empty. A
+    policy that could not respond has none. `prompts` alone may read data: whoever reads a finished
+    run makes the evaluator again for its `summary`.
+
+    It may also have a method ``will_ask_policy() -> Sequence[Request]``: as ``will_ask``, which
+    tells of `evaluate`, but for `respond`, and checked with the policy's backend.
+    """
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Yields the prompts in a stable order, with all that `evaluate` needs in their `meta`.
+
+        Ids are unique and stable between runs; the engine puts the evaluator's name before them.
+        """
+        ...
+
+    def respond(self, prompt: Prompt) -> Returns[Sequence[Response]]:
+        """Returns what a policy answers to one of the prompts; it asks that policy.
+
+        Several turns of a conversation are several responses, in their order. What is read out of
+        a response belongs in `evaluate`, so that another reading asks nothing again.
+        """
         ...
 
 

@@ -204,6 +204,15 @@ def test_shares_have_a_table_of_their_own_and_no_sign() -> None:
     assert (str(cell), getattr(cell, "style", None)) == ("0.25 [0.11, 0.46]", "")
 
 
+def test_titles_say_whose_prompts_were_measured() -> None:
+    figures = [metric("base", 5.0, 4.0, 6.0), {**metric("base", 0.5, 0, 1), "evaluator": "refusal"}]
+    tables = metrics_tables(figures, {"refusal": 0.9}, {"refusal"})
+    assert [table.title for table in tables] == [
+        "judge-scores on 8 held-out prompts",
+        "refusal on 8 prompts of its own (90 % interval)",
+    ]
+
+
 CHECKED = {
     "verdict": "plumbing only",
     "probes": 46,

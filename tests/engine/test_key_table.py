@@ -243,6 +243,9 @@ NOT_IN_KEYS = {
     ("hf", "batch_size"): "changes speed and memory only",
     ("hf", "batch_tokens"): "changes speed and memory only",
     ("hf", "label_batch_size"): "changes speed and memory only",
+    ("multiple-choice", "path"): "the prompts are hashed",
+    ("refusal", "path"): "the prompts are hashed",
+    ("exact-answer", "path"): "the prompts are hashed",
     ("ensemble", "members"): "each has a stage of its own, whose key is read",
     ("train", "micro_tokens"): "changes memory and speed only",
     ("train", "micro_groups"): "changes memory and speed only",
@@ -295,6 +298,8 @@ def test_every_other_field_of_a_config_is_in_the_key(name: str) -> None:
     config = CONFIGS[name]
     without = left_out(config)
     required = [each for each, field in config.model_fields.items() if field.is_required()]
+    if "dataset" in config.model_fields:  # it or path must be given
+        required.append("dataset")
     some = config.model_construct(**dict.fromkeys(required, "given")) if required else config()
     plain = key_config(some)
     assert set(plain) == set(config.model_fields) - set(without)

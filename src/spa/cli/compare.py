@@ -151,9 +151,10 @@ def print_comparison(
 
 def _print_published(published: PublishedTable) -> None:
     from spa.cli.console import out
+    from spa.cli.summary import plain_table
     from spa.comparison.published import SOURCE
 
-    table = _table("Published")
+    table = plain_table("Published")
     first, *figures = published.head
     table.add_column(first)
     for figure in figures:

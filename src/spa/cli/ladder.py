@@ -198,7 +198,7 @@ def _line(rung: Rung) -> str:
     """A stage as a log line: name, state and the figures that there are."""
     left, spent = clock(rung.left()), clock(rung.elapsed())
     parts = [
-        f"{rung.name:<24}{rung.state:<9}",
+        f"{rung.name + ' ':<24}{rung.state:<9}",
         f"{_rows(rung)} rows" if rung.state != "waiting" else "",
         f"{rung.failed:,} failed" if rung.failed else "",
         f"{rung.rate:,.0f} tokens/s" if rung.rate else "",

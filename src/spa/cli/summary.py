@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,12 @@ def print_summary(
     console = out() if console is None else console
     for number, steps in enumerate(manifest["funnels"], start=1):
         print_funnel(steps, number if len(manifest["funnels"]) > 1 else None, console)
-    for table in metrics_tables(manifest["metrics"], _confidences(manifest)):
+    bringing = {
+        name.removeprefix("prompts-")
+        for name in (stage["name"] for stage in manifest["stages"])
+        if name.startswith("prompts-")
+    }
+    for table in metrics_tables(manifest["metrics"], _confidences(manifest), bringing):
         console.print()
         console.print(table)
     for note in _notes(manifest, folder):
@@ -113,7 +118,9 @@ def funnel_table(steps: Sequence[Mapping[str, Any]], number: int | None = None) 
 
 
 def metrics_tables(
-    metrics: Sequence[Mapping[str, Any]], confidences: Mapping[str, float]
+    metrics: Sequence[Mapping[str, Any]],
+    confidences: Mapping[str, float],
+    bringing: Collection[str] = (),
 ) -> list[Table]:
     """A table an evaluator, and one more for shares of prompts on which two models compare.
 
@@ -123,6 +130,7 @@ def metrics_tables(
     Args:
         metrics: As the manifest has them.
         confidences: Evaluator to the coverage of its intervals, where it says one.
+        bringing: Evaluators that bring prompts of their own.
     """
     tables: list[Table] = []
     for evaluator in dict.fromkeys(metric["evaluator"] for metric in metrics):
@@ -130,13 +138,13 @@ def metrics_tables(
         coverage = confidences.get(evaluator)
         interval = "" if coverage is None else f" ({coverage * 100:g} % interval)"
         count = max(metric["n"] for metric in own)
+        prompts = "prompts of its own" if evaluator in bringing else "held-out prompts"
         for what, chosen in (
             (evaluator, [metric for metric in own if not _relates(metric)]),
             (f"{evaluator}, shares", [metric for metric in own if _relates(metric)]),
         ):
             if chosen:
-                title = f"{what} on {count} held-out prompts{interval}"
-                tables.append(_metrics_table(title, chosen))
+                tables.append(_metrics_table(f"{what} on {count} {prompts}{interval}", chosen))
     return tables
 
 

@@ -262,7 +262,7 @@ def spa_losses() -> list[Component]:
 
 @hookimpl
 def spa_evaluators() -> list[Component]:
-    """Announces what measures models on held-out prompts."""
+    """Announces what measures models on held-out prompts, or on prompts of its own."""
     kind = "evaluators"
     return [
         _component(
@@ -279,5 +279,26 @@ def spa_evaluators() -> list[Component]:
             "pairwise:PairwiseEvaluator",
             "configs:PairwiseConfig",
             "Win, tie or lose against the untrained model, judged in both orders",
+        ),
+        _component(
+            kind,
+            "multiple-choice",
+            "multiple_choice:MultipleChoiceEvaluator",
+            "data_configs:MultipleChoiceConfig",
+            "Accuracy on questions with choices, by the likeliest letter",
+        ),
+        _component(
+            kind,
+            "refusal",
+            "refusal:RefusalEvaluator",
+            "data_configs:RefusalConfig",
+            "Over-refusal of safe prompts, and compliance with unsafe ones",
+        ),
+        _component(
+            kind,
+            "exact-answer",
+            "exact_answer:ExactAnswerEvaluator",
+            "data_configs:ExactAnswerConfig",
+            "Accuracy on questions with one right answer, written freely",
         ),
     ]

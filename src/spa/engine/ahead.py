@@ -39,7 +39,9 @@ def check_ahead(recipe: Recipe, models: ModelPool) -> None:
         RecipeError: With all that was found.
         SpaError: If a tokenizer cannot be loaded, or a component is broken.
     """
+    of_policy = [(f"evaluate.{n}", each, recipe.model) for n, each in enumerate(recipe.evaluate)]
     found = [
+        *_refused(of_policy, models, "will_ask_policy"),
         *_refused(_askers(recipe), models),
         *_members(recipe),
         *_adapter(recipe),
@@ -78,13 +80,15 @@ def _once(found: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         yield first, f"{message}{also}"
 
 
-def _refused(askers: Iterable[_Asker], models: ModelPool) -> Iterator[tuple[str, str]]:
+def _refused(
+    askers: Iterable[_Asker], models: ModelPool, method: str = "will_ask"
+) -> Iterator[tuple[str, str]]:
     for path, section, model in askers:
         component = create(section)
-        will_ask: Callable[[], Sequence[Request]] | None = getattr(component, "will_ask", None)
+        will_ask: Callable[[], Sequence[Request]] | None = getattr(component, method, None)
         if will_ask is None:
             continue
-        requests = _call(section, "will_ask", will_ask)
+        requests = _call(section, method, will_ask)
         check: Callable[[Sequence[Request]], Sequence[str]] | None = getattr(
             models.get(model), "check", None
         )

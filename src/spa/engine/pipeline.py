@@ -28,6 +28,7 @@ from spa.engine.policy import Policy, untrainable
 from spa.engine.rounds import make_pairs
 from spa.engine.stages.evaluate import evaluate_stage, evaluator_names
 from spa.engine.stages.judge import judge_stage, scored
+from spa.engine.stages.own_prompts import OwnPrompts, own_prompts, prompted_names
 from spa.engine.stages.prompts import count_split, prompts_stage
 from spa.engine.stages.sample import answer_stage
 from spa.engine.stages.stage import StageRows
@@ -55,21 +56,25 @@ def planned_stages(recipe: Recipe) -> list[str]:
     """Titles of the stages that a run will have, in order, as events name them."""
     heldout = recipe.prompts.split is not None and recipe.prompts.split.heldout > 0
     refine = ["refine", *_judging("judge-refined", recipe)] if recipe.refine is not None else []
-    titles = ["prompts"]
+    prompted = prompted_names(recipe)
+    titles = ["prompts", *(f"prompts-{name}" for name in prompted)]
+    first = len(titles)
     for number in range(1, recipe.iterations + 1):
         names = ["sample", *_judging("judge", recipe), *refine, "denoise", "pairs"]
+        if number == 1:
+            names += [f"respond-base-{name}" for name in prompted]
         if heldout and number == 1:
             names += ["answer-base", *_judging("judge-answers-base", recipe)]
-        names.append("train")
+        names += ["train", *(f"respond-round-{number}-{name}" for name in prompted)]
         if heldout:
             judging = _judging(f"judge-answers-round-{number}", recipe)
             names += [f"answer-round-{number}", *judging]
         titles += names if recipe.iterations == 1 else [f"{number}/{name}" for name in names]
-    if heldout:
-        evaluators = [f"evaluate-{name}" for name in evaluator_names(recipe)]
-        last = recipe.iterations
-        titles += evaluators if last == 1 else [f"{last}/{name}" for name in evaluators]
-    return titles if recipe.iterations == 1 else [f"1/{titles[0]}", *titles[1:]]
+    measured = [name for name in evaluator_names(recipe) if heldout or name in prompted]
+    evaluators = [f"evaluate-{name}" for name in measured]
+    last = recipe.iterations
+    titles += evaluators if last == 1 else [f"{last}/{name}" for name in evaluators]
+    return titles if last == 1 else [*(f"1/{t}" for t in titles[:first]), *titles[first:]]
 
 
 def _judging(name: str, recipe: Recipe) -> list[str]:
@@ -231,6 +236,7 @@ class _Run:
         """Runs all stages."""
         context = self.context
         prompts = prompts_stage(context)
+        own = own_prompts(context)
         base = Policy("base", context.recipe.model)
         policies = [base]
         judged_at_all = count_split(prompts, "heldout") > 0
@@ -241,6 +247,9 @@ class _Run:
             data = make_pairs(context, prompts, policy)
             self.funnels.append([asdict(step) for step in data.steps])
             self.note("running")
+            if number == 1:
+                for each in own.values():
+                    each.ask(context, base)
             if number == 1 and judged_at_all:
                 answers["base"] = _answers(context, prompts, base, base)
             if not self.training:
@@ -259,23 +268,49 @@ class _Run:
                 "warnings": [*self.outputs.get("warnings", []), *result.warnings],
             }
             self.note("running")
+            for each in own.values():
+                each.ask(context, trained)
             if judged_at_all:
                 answers[trained.name] = _answers(context, prompts, trained, base)
-        if judged_at_all:
-            self.evaluate(prompts, answers, base)
+        self.evaluate(prompts if judged_at_all else None, answers, own, base)
         self.judge_check = find_check(context)  # by now the judge's model is known to the pool
 
     def evaluate(
-        self, prompts: StageRows[Prompt], answers: Mapping[str, _Answers], judge: Policy
+        self,
+        prompts: StageRows[Prompt] | None,
+        answers: Mapping[str, _Answers],
+        own: Mapping[str, OwnPrompts],
+        judge: Policy,
     ) -> None:
-        """Runs the recipe's evaluators on the answers of all policies."""
+        """Runs the recipe's evaluators on what all policies answered.
+
+        Args:
+            prompts: All prompts of the run; None if none is held out.
+            answers: Of every policy to the held-out ones.
+            own: Evaluators that bring prompts of their own, with what policies responded.
+            judge: Whose model answers what evaluators ask.
+        """
         reads = tuple(key for each in answers.values() for key in each.keys)
         of_policy = {name: each.scored for name, each in answers.items()}
-        recipe = self.context.recipe
+        context, recipe = self.context, self.context.recipe
         for section, name in zip(recipe.evaluate, evaluator_names(recipe), strict=True):
-            self.metrics += evaluate_stage(
-                self.context, section, name, prompts, of_policy, judge, (prompts.key, *reads)
-            )
+            if name in own:
+                asked = own[name]
+                keys = (asked.prompts.key, *asked.keys)
+                self.metrics += evaluate_stage(
+                    context,
+                    section,
+                    name,
+                    asked.prompts,
+                    asked.responses,
+                    judge,
+                    keys,
+                    len(asked.prompts.rows),
+                )
+            elif prompts is not None:
+                self.metrics += evaluate_stage(
+                    context, section, name, prompts, of_policy, judge, (prompts.key, *reads)
+                )
 
     def failed(self, error: BaseException) -> None:
         """Notes why the run failed, if the disk still takes it."""

@@ -1,1 +1,1 @@
-"""Evaluators: measure models on held-out prompts."""
+"""Evaluators: measure models on held-out prompts, or on prompts of their own."""

@@ -12,8 +12,8 @@ from spa.components.evaluators.configs import JudgeScoresConfig
 from spa.components.evaluators.metrics import (
     Row,
     Series,
-    difference,
-    mean_metric,
+    compared,
+    differences,
     models_of,
     number,
     rate_metric,
@@ -65,17 +65,17 @@ class JudgeScoresEvaluator:
         metrics: list[Metric] = []
         for objective in objectives:
             series = {m: [number(row, f"{m}:{objective.name}") for row in rows] for m in models}
-            metrics += self._compared(objective.name, series)
+            metrics += compared(objective.name, series, self._config)
             metrics += _unscored(rows, models, objective)
         for weight in self._config.lambdas:
             series = {m: _weighted(rows, m, objectives, weight) for m in models}
-            metrics += self._compared(f"HH_{weight:g}", series)
+            metrics += compared(f"HH_{weight:g}", series, self._config)
         for model in models[1:]:
             metrics += self._against(rows, models[0], model, objectives)
         for name in ("characters", "tokens"):
             if any(f"{model}:{name}" in row for row in rows for model in models):
                 series = {m: [number(row, f"{m}:{name}") for row in rows] for m in models}
-                metrics += self._differences(f"length_{name}", series)
+                metrics += differences(f"length_{name}", series, self._config)
         return metrics
 
     def _against(
@@ -114,22 +114,6 @@ class JudgeScoresEvaluator:
         if len(earlier) < len(objectives) or len(later) < len(objectives):
             return None
         return change(earlier, later, objectives, tie_tolerance=self._config.tie_tolerance)
-
-    def _compared(self, name: str, series: Mapping[str, Series]) -> list[Metric]:
-        means = [mean_metric(name, model, own, self._config) for model, own in series.items()]
-        return [*means, *self._differences(name, series)]
-
-    def _differences(self, name: str, series: Mapping[str, Series]) -> list[Metric]:
-        models = list(series)
-        return [
-            mean_metric(
-                name,
-                f"{model} - {models[0]}",
-                difference(series[model], series[models[0]]),
-                self._config,
-            )
-            for model in models[1:]
-        ]
 
 
 def _known(answers: Sequence[Scored], objective: Objective) -> list[float]:

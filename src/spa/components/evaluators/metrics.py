@@ -15,11 +15,14 @@ from spa.components.evaluators.configs import IntervalConfig
 __all__ = [
     "Row",
     "Series",
+    "compared",
     "difference",
+    "differences",
     "mean_metric",
     "models_of",
     "number",
     "rate_metric",
+    "series_of",
     "total",
 ]
 
@@ -42,6 +45,11 @@ def number(row: Row, key: str) -> float | None:
     """A number of the row, ``None`` if it is null or not there."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) else None
+
+
+def series_of(rows: Sequence[Row], models: Sequence[str], key: str) -> dict[str, Series]:
+    """The numbers of every model, whose key is ``MODEL:KEY``."""
+    return {model: [number(row, f"{model}:{key}") for row in rows] for model in models}
 
 
 def total(rows: Sequence[Row], key: str) -> float:
@@ -86,3 +94,24 @@ def _metric(name: str, model: str, values: Sequence[float | None], found: MeanIn
         high=found.high,
         missing=missing,
     )
+
+
+def compared(name: str, series: Mapping[str, Series], config: IntervalConfig) -> list[Metric]:
+    """The mean of every model, then `differences`.
+
+    Args:
+        name: Of the figure.
+        series: Model to its values, the untrained model first.
+        config: How intervals are made.
+    """
+    means = [mean_metric(name, model, own, config) for model, own in series.items()]
+    return means + differences(name, series, config)
+
+
+def differences(name: str, series: Mapping[str, Series], config: IntervalConfig) -> list[Metric]:
+    """The paired difference of each later model from the first; arguments as of `compared`."""
+    first, *others = series
+    return [
+        mean_metric(name, f"{model} - {first}", difference(series[model], series[first]), config)
+        for model in others
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
 
 from spa.api import Prompt, SpaError
 from spa.components.sources.configs import DatasetsConfig
@@ -18,7 +19,15 @@ __all__ = ["DatasetsSource"]
 
 
 class DatasetsSource:
-    """Loads one split once, then reads it like any table."""
+    """Loads one split once, then reads it like any table.
+
+    Attributes:
+        user: What needs the dataset, for messages.
+        instead: What to do without a network, for messages.
+    """
+
+    user: ClassVar[str] = "source 'datasets'"
+    instead: ClassVar[str] = "save the prompts as JSON lines and use source 'jsonl'"
 
     def __init__(self, config: DatasetsConfig) -> None:
         """Keeps the settings; loads nothing."""
@@ -51,9 +60,8 @@ class DatasetsSource:
             datasets = importlib.import_module("datasets")
         except ImportError:
             raise SpaError(
-                "source 'datasets' needs the package `datasets`, which is not installed. Install it"
-                " with: pip install datasets, or save the prompts as JSON lines and"
-                " use source 'jsonl'."
+                f"{self.user} needs the package `datasets`, which is not installed. Install it"
+                f" with: pip install datasets, or {self.instead}."
             ) from None
         try:
             rows: Iterable[Mapping[str, object]] = datasets.load_dataset(
@@ -69,6 +77,6 @@ class DatasetsSource:
                 f"dataset {config.name!r} (subset {config.subset or 'default'}, split"
                 f" {config.dataset_split}) cannot be loaded: {type(error).__name__}: {error}\n"
                 "Check name, subset and dataset_split. Without a network, load it once where there"
-                " is one, save the prompts as JSON lines and use source 'jsonl'."
+                f" is one, {self.instead}."
             ) from error
         return rows

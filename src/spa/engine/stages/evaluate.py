@@ -51,6 +51,7 @@ def evaluate_stage(
     answers: Mapping[str, Mapping[str, Sequence[Scored]]],
     judge: Policy,
     reads: tuple[str, ...],
+    total: int | None = None,
 ) -> list[dict[str, Any]]:
     """Runs one evaluator and returns its figures as the manifest keeps them.
 
@@ -63,6 +64,7 @@ def evaluate_stage(
         judge: Whose model answers what the evaluator asks, if neither it nor the judge has a
             backend of its own.
         reads: Keys of the stages that the answers come from.
+        total: How many of the prompts are held out; None: to be counted.
     """
     evaluator = cast("Evaluator", create(section))
     objectives = objectives_on_scale(context)
@@ -78,7 +80,7 @@ def evaluate_stage(
             row_type=EvaluationRow,
             components=(section,),
             jobs=jobs,
-            total=count_split(prompts, "heldout"),
+            total=count_split(prompts, "heldout") if total is None else total,
             rows=lambda job, record: [EvaluationRow(job.id, section.registered.qualified, record)],
             reads=reads,
             backend=section.backend or context.recipe.judge.backend or judge.backend,
