@@ -129,7 +129,7 @@ def test_a_bend_that_chance_explains_suggests_nothing(found: JudgesAgreement) ->
     doubtful = replace(found, bend=replace(found.bend, low=-0.1))
     assert suggested_tau(doubtful) is None
     assert "no upper bound is to be read" in reading(doubtful)[-1]
-    assert "does not bend down" in reading(replace(found, bend=None))[0]
+    assert any("does not bend down" in line for line in reading(replace(found, bend=None)))
     assert reading(replace(found, steps=(), bend=None)) == [
         "No group has a determinant above 0, so there is no curve."
     ]

@@ -220,5 +220,5 @@ def test_a_stage_that_is_gone_is_named(wanted: list[str] | None, tmp_path: Path)
 def test_a_stage_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     folder = make_viewed_run(tmp_path)
     (tmp_path / "store" / "judge-1" / "data.parquet").write_bytes(b"no parquet")
-    with pytest.raises(RunError, match=r"judge-1 cannot be read: .* run the recipe again"):
+    with pytest.raises(RunError, match=r"judge-1 cannot be read: .*[^.]. Run the recipe again"):
         list(Reader(open_run(folder)).examples(["t1"]))

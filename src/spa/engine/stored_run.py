@@ -14,7 +14,7 @@ from spa.errors import RunError, SpaError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["StoredRun", "open_run", "stage_rows"]
+__all__ = ["StoredRun", "open_run", "stage_rows", "unreadable"]
 
 R = TypeVar("R")
 
@@ -111,7 +111,12 @@ def stage_rows(run: StoredRun, record: Mapping[str, Any], row_type: type[R]) -> 
     try:
         yield from folder.read()
     except (OSError, ValueError, LookupError) as error:
-        raise RunError(
-            f"{folder.path} cannot be read: {error}. Run the recipe again: a damaged stage is made "
-            "anew from the answers that are stored."
-        ) from error
+        raise unreadable(folder.path, error) from error
+
+
+def unreadable(folder: Path, error: Exception) -> RunError:
+    """What to do about a stage whose rows cannot be read."""
+    return RunError(
+        f"{folder} cannot be read: {str(error).rstrip('.')}. Run the recipe again: a damaged stage "
+        "is made anew from the answers that are stored."
+    )

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from spa.engine.joining import Beside
 from spa.engine.rows import EvaluationRow, JudgedRow, VerdictRow
 from spa.engine.store import CHUNK, StageFolder
-from spa.engine.stored_run import StoredRun, stage_rows
+from spa.engine.stored_run import StoredRun, stage_rows, unreadable
 from spa.errors import RunError, UsageError
 from spa.order import lexicographic_key
 from spa.types import (
@@ -222,10 +222,7 @@ class Reader:
                     found = batch.filter(pc.is_in(batch.column(column), value_set=wanted))
                     yield from folder.codec.rows(found)
         except (OSError, ValueError, LookupError) as error:
-            raise RunError(
-                f"{folder.path} cannot be read: {error}. Run the recipe again: a damaged stage is "
-                "made anew from the answers that are stored."
-            ) from error
+            raise unreadable(folder.path, error) from error
 
     def _stage(
         self,

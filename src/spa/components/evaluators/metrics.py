@@ -110,7 +110,7 @@ def compared(name: str, series: Mapping[str, Series], config: IntervalConfig) ->
 
 def differences(name: str, series: Mapping[str, Series], config: IntervalConfig) -> list[Metric]:
     """The paired difference of each later model from the first; arguments as of `compared`."""
-    first, *others = series
+    first, *others = series or ("",)
     return [
         mean_metric(name, f"{model} - {first}", difference(series[model], series[first]), config)
         for model in others
