@@ -71,9 +71,9 @@ def quickstart(session: nox.Session) -> None:
     """Aligns a small model, end to end, on a CPU."""
     install(session, ".")
     install_model(session)
-    session.run("spa", "run", "recipes/quickstart.yaml", *session.posargs)
     place = Path(session.bin).resolve().relative_to(ROOT)
-    session.log(f'to type its next command: export PATH="$PWD/{place}:$PATH"')
+    session.log(f"to type spa's commands yourself: . {place}/activate")
+    session.run("spa", "run", "recipes/quickstart.yaml", *session.posargs)
 
 
 @nox.session

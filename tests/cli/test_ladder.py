@@ -37,6 +37,17 @@ def test_log_lines_come_at_start_and_end_and_rarely_between(screen: io.StringIO)
     assert lines[1].split() == ["sample", "done", "4", "rows", "12", "tokens/s", "1:01"]
 
 
+def test_long_silence_is_broken(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.2)
+    with Ladder(["sample"]) as ladder:
+        module.time.sleep(0.5)
+        ladder(event("stage_started", 0, 4))
+        module.time.sleep(0.5)
+    lines = [line.split(maxsplit=1)[1].split() for line in screen.getvalue().splitlines()]
+    assert lines[0] == ["loading"]
+    assert sum(line[:3] == ["sample", "running", "0/4"] for line in lines) > 1
+
+
 def test_time_left_is_shown_once_it_says_something() -> None:
     now = module.time.monotonic()
     rung = Rung("sample", "running", done=1, total=100, started=now - 99, first=(now - 10, 1))

@@ -57,7 +57,7 @@ def test_what_is_written_in_the_file_has_its_line(recipe: Load) -> None:
 
 
 def test_what_is_wrong_for_several_is_told_once() -> None:
-    found = [("judge", "no such label."), ("evaluate.0", "no such label."), ("refine", "too long.")]
+    found = [("evaluate.0", "no such label."), ("judge", "no such label."), ("refine", "too long.")]
     assert list(_once(found)) == [
         ("judge", "no such label. The same holds for evaluate.0."),
         ("refine", "too long."),

@@ -65,7 +65,7 @@ def test_a_run_goes_through_all_stages_and_says_what_it_did(recipe: Load, tmp_pa
     folder = tmp_path / "runs" / manifest["name"]
     assert (folder / manifest["outputs"]["path"] / "adapter_model.safetensors").is_file()
     models = {metric["model"] for metric in manifest["metrics"]}
-    assert models == {"base", "round-1", "round-1 - base"}
+    assert models == {"base", "round-1", "round-1 - base", "round-1 against base"}
     used = {plugin["distribution"]: plugin["used"] for plugin in manifest["plugins"]}
     assert "loss:spa-align/spa" in used["spa-align"]
     assert {

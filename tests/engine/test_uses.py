@@ -49,3 +49,8 @@ def test_a_marker_that_was_changed_is_found_out(tmp_path: Path, change: dict[str
     assert is_sealed(read) is True
     assert is_sealed(read | change) is False
     assert is_sealed({"rows": 3}) is None
+
+
+def test_a_run_that_used_nothing_yet_says_so(tmp_path: Path) -> None:
+    UseLog(tmp_path).begin()
+    assert noted_uses(tmp_path) == (frozenset(), True)

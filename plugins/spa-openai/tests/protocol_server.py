@@ -90,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
             self.pass_on()
         elif not self.path.endswith("/models") or state.options.no_models:
             self.reply(404, {"detail": "Not Found"})
+        elif state.options.page:
+            self.send(200, BODIES["page"], {}, "text/html; charset=utf-8")
         elif state.options.silent:
             time.sleep(60)
         elif self.wrong_key():
@@ -236,11 +238,17 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, status: int, value: object, headers: Mapping[str, str] | None = None) -> None:
         self.send(status, json.dumps(value).encode(), headers or {})
 
-    def send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def send(
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str],
+        kind: str = "application/json",
+    ) -> None:
         self.send_response(status)
         for name, value in {"content-length": str(len(body)), **headers}.items():
             self.send_header(name, value)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.end_headers()
         self.wfile.write(body)
 
@@ -281,6 +289,7 @@ def main() -> None:
         "no-models",
         "no-usage",
         "opinions",
+        "page",
         "silent",
         "think",
     ):

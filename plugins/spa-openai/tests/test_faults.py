@@ -203,6 +203,15 @@ def test_a_server_of_ones_own_does_not_get_the_key_of_the_hosted_one(serve, conn
     assert KEY not in str(server.seen())
 
 
+def test_a_page_in_place_of_the_protocol(serve, connect):
+    server = serve("--page")
+    (problem,) = connect(server).check([ask(prefill="x")])
+    assert problem.startswith(
+        f"cannot reach the server at {server.address}/v1: it answers text/html, not JSON, at "
+        "/models. Look whether it runs and whether base_url is right"
+    )
+
+
 def test_nobody_there(connect):
     backend = connect("http://127.0.0.1:9/v1", max_retries=1)
     (problem,) = backend.check([ask(prefill="x")])

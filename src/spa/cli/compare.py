@@ -204,7 +204,7 @@ def _shown(cell: Cell) -> Text:
     from spa.comparison.formats import shown_difference, shown_value
 
     if cell.value is None:
-        return Text("")
+        return Text("-", style="dim")
     text = Text(shown_value(cell))
     if cell.difference is not None:
         text.append(f"  {shown_difference(cell)}", style="bold" if cell.sure else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ __all__ = ["Ladder", "LiveLadder", "Rung"]
 
 State = Literal["waiting", "running", "done", "cached", "stopped"]
 LOG_EVERY = 15.0  # seconds between log lines of one stage
+SILENCE = 60.0  # seconds after which a log line comes though nothing has happened
 EARLY = 0.05  # share of the rows that must come in before their rate says something
 _SIGN = {"waiting": "·", "running": "▸", "done": "✓", "cached": "✓", "stopped": "■"}
 
@@ -64,10 +66,12 @@ class Ladder:
     def __init__(self, stages: Sequence[str]) -> None:
         """Takes the titles of all stages to come."""
         self.rungs = {name: Rung(name) for name in stages}
-        self._logged = 0.0
+        self._logged = time.monotonic()
+        self._ended = threading.Event()
 
     def __enter__(self) -> Ladder:
         """Begins showing."""
+        threading.Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(
@@ -77,6 +81,7 @@ class Ladder:
         trace: TracebackType | None,
     ) -> None:
         """Stops showing; stages under way count as stopped."""
+        self._ended.set()
         for rung in self.rungs.values():
             if rung.state == "running":
                 rung.seconds, rung.state = rung.elapsed(), "stopped"
@@ -94,8 +99,18 @@ class Ladder:
         now = time.monotonic()
         if event.kind == "stage_progress" and now - self._logged < LOG_EVERY:
             return
-        self._logged = now
-        err().print(f"{time.strftime('%H:%M:%S')}  {_line(rung)}", soft_wrap=True)
+        self._log(_line(rung))
+
+    def _log(self, line: str) -> None:
+        self._logged = time.monotonic()
+        err().print(f"{time.strftime('%H:%M:%S')}  {line}", soft_wrap=True)
+
+    def _break_silence(self) -> None:
+        """Says what is under way where no event comes, as of a batch that ends all at once."""
+        while not self._ended.wait(max(0.1, self._logged + SILENCE - time.monotonic())):
+            if time.monotonic() - self._logged >= SILENCE:
+                running = [rung for rung in self.rungs.values() if rung.state == "running"]
+                self._log(_line(running[-1]) if running else "loading")
 
 
 class LiveLadder(Ladder):

@@ -71,10 +71,10 @@ def _raise(recipe: Recipe, found: Sequence[tuple[str, str]]) -> None:
 
 
 def _once(found: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Each message once, with all the places that it holds for."""
+    """Each message once, with all the places that it holds for, in the order of the flow."""
     paths: dict[str, list[str]] = {}
     for path, message in found:
-        paths.setdefault(message, []).append(path)
+        paths.setdefault(message, []).insert(0, path)  # what asks last is found first
     for message, (first, *others) in paths.items():
         also = f" The same holds for {', '.join(others)}." if others else ""
         yield first, f"{message}{also}"

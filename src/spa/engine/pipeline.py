@@ -189,7 +189,8 @@ class _Run:
         self.context = context
         self.training = training
         self.folder = context.runs / context.name
-        context.use = UseLog(self.folder).add
+        self.uses = UseLog(self.folder)
+        context.use = self.uses.add
         self.started = time.time()
         self._began = time.monotonic()  # other clocks may be set meanwhile
         self.funnels: list[list[dict[str, Any]]] = []
@@ -330,6 +331,7 @@ class _Run:
         if not self._facts:
             with disk_errors(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
+            self.uses.begin()
             self._facts = {
                 "versions": versions(),
                 "hardware": hardware(),

@@ -27,6 +27,15 @@ class UseLog:
         self._path = run / FILE
         self._noted: set[str] | None = None
 
+    def begin(self) -> None:
+        """Notes that the run uses nothing yet; its folder must be there.
+
+        Raises:
+            RunError: If the run's folder cannot be written.
+        """
+        with disk_errors(self._path):
+            self._path.touch()
+
     def add(self, folder: str) -> None:
         """Notes a folder, durably, unless it was noted before.
 

@@ -68,13 +68,21 @@ async def look(client: AsyncOpenAI, model: str) -> Server:
             response = await client.with_options(max_retries=0).get(
                 "/models", cast_to=httpx2.Response
             )
-        cards = _List.model_validate_json(response.content).data
     except (TimeoutError, APIConnectionError) as error:
         if isinstance(error, TimeoutError | APITimeoutError):
             return Server(problem=f"no answer within {PATIENCE:g} seconds")
         return Server(problem=_told(error.__cause__ or error))
     except APIStatusError as error:
         return Server(status=error.status_code)
+    return _read(response, model)
+
+
+def _read(response: httpx2.Response, model: str) -> Server:
+    kind = response.headers.get("content-type", "").partition(";")[0] or "something"
+    if not kind.endswith("json"):  # the page of another server
+        return Server(status=200, problem=f"it answers {kind}, not JSON, at /models")
+    try:
+        cards = _List.model_validate_json(response.content).data
     except ValidationError:
         return Server(status=200)
     owners = {card.id: card.owned_by or "" for card in cards}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from spa.contracts import Backend
@@ -23,7 +25,7 @@ from spa.engine.stages.stage import Stage
 from spa.engine.store import RowWriter, StageFolder
 from spa.errors import RunError, SpaError
 from spa.recipe import ComponentSpec
-from spa.types import JsonValue, RequestFailure
+from spa.types import JsonValue, RequestFailure, Result
 
 __all__ = ["carry_out", "components_of"]
 
@@ -132,7 +134,7 @@ def _finished(
     counted: dict[str, float],
     writer: RowWriter[R],
 ) -> Iterator[Finished[T]]:
-    """Drives the jobs; the log of answers is opened only for stages that can ask.
+    """Drives the jobs; the log of answers is opened when the first of them asks.
 
     At the end ``counted`` has what the backend counted meanwhile.
     """
@@ -150,13 +152,11 @@ def _finished(
             before = dict(context.models.figures(spec))
         return opened
 
-    answers = context.store / answers_name(context, stage)
-    with writer_lock(answers, wait=True), closing(AnswerLog(answers / "part-00000.jsonl")) as log:
-        writer.follow(log.file)
+    with ExitStack() as stack:
         yield from drive(
             jobs,
             backend,
-            log,
+            _Answers(context.store / answers_name(context, stage), stack, writer),
             seed=context.recipe.seed,
             stage=stage.seed_name or stage.name,
             tally=tally,
@@ -243,6 +243,31 @@ def _no_backend() -> Backend:
         "a component of a stage without a model asked a model. "
         "Denoisers and pair builders cannot ask."
     )
+
+
+class _Answers:
+    """The answers of a stage, locked and opened when the first is looked for.
+
+    A component that asks nothing, though it could, does not wait for another run's answers.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack, writer: RowWriter[Any]) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._writer = writer
+
+    @cached_property
+    def _log(self) -> AnswerLog:
+        self._stack.enter_context(writer_lock(self._folder, wait=True))
+        log = self._stack.enter_context(closing(AnswerLog(self._folder / "part-00000.jsonl")))
+        self._writer.follow(log.file)
+        return log
+
+    def find(self, key: str) -> Result | None:
+        return self._log.find(key)
+
+    def keep(self, key: str, result: Result) -> None:
+        self._log.keep(key, result)
 
 
 class _Nothing:
