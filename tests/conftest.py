@@ -24,6 +24,15 @@ if os.environ.get("SPA_EXPLORE") != "1":
     settings.load_profile("same")
 
 
+@pytest.fixture(autouse=True)
+def fresh_consoles() -> None:
+    """No test prints to a console that another one made, with the width of that one's terminal."""
+    from spa.cli import console
+
+    console.out.cache_clear()
+    console.err.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the repository."""

@@ -23,7 +23,10 @@ def run(tmp_path: Path) -> str:
     return str(make_judged_run(tmp_path, "both", first, second))
 
 
-def test_the_table_and_what_is_read_from_it(run: str, capsys: Captured) -> None:
+def test_the_table_and_what_is_read_from_it(
+    run: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     assert main(["judge-agreement", run, "--points", "4"]) == 0
     out = capsys.readouterr().out
     head = "RV of member 1 (constitution), whose det(S) admits groups, and member 2 (constitution)"

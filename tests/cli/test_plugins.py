@@ -78,7 +78,8 @@ def test_list_as_json_is_one_record_a_line(site: Path, capsys: pytest.CaptureFix
 def test_a_plugin_can_be_left_out(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-P", "no:broken", "-P", "no:sond", "plugins", "list"]) == 0
     captured = capsys.readouterr()
-    assert {row[0]: row[3] for row in rows(captured.out)}["broken"] == "disabled"
+    states = {row[0]: row[3] for row in rows(captured.out) if len(row) > 3}
+    assert states["broken"] == "disabled"
     assert captured.err.splitlines()[0].startswith(
         "Warning: no plugin 'sond' to leave out (option -P or SPA_PLUGINS). Did you mean 'sound'?"
     )

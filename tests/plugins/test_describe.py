@@ -82,6 +82,11 @@ FILLED: dict[tuple[str, str], Any] = {
     ("safedpo", "threshold"): 5.0,
 }
 
+ONE_OF: dict[str, dict[str, Any]] = {
+    name: {"path": "rows.jsonl"} for name in ("exact-answer", "multiple-choice", "refusal")
+}
+"""Where one of two keys must be given, and neither alone is required."""
+
 
 def test_snippets_of_all_builtin_components_are_valid_recipes_parts() -> None:
     for each in build_catalogue("none").components():
@@ -94,4 +99,4 @@ def test_snippets_of_all_builtin_components_are_valid_recipes_parts() -> None:
         assert {key for key in values if (each.name, key) in FILLED} <= {
             key for key, value in values.items() if value == "..."
         }
-        config.model_validate(filled)
+        config.model_validate({**filled, **ONE_OF.get(each.name, {})})
