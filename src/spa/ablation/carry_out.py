@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from spa.ablation.record import AblationRecord, CellRecord, CellStatus, write_record
 from spa.ablation.server import CellServer
 from spa.ablation.sharing import stage_identities
 from spa.engine.files import disk_errors
+from spa.engine.interrupt import signals_to
 from spa.engine.lock import writer_lock
 from spa.engine.manifest import read_manifest
 from spa.types import JsonValue
@@ -74,13 +75,15 @@ def carry_out(
         write_record(folder, record)
         work = _Work(record, planned, runs, listen)
         if record.with_status("waiting"):
-            with CellServer() as server, _Stopping(server) as stopping:
-                for cell in record.with_status("waiting"):
-                    work.carry_out(cell, server, stopping)
-                    record.seconds = time.monotonic() - started
-                    write_record(folder, record)
-                    if stopping.asked or cell.status == "interrupted":
-                        break
+            with CellServer() as server:
+                stopping = _Stopping(server)
+                with signals_to(stopping.handle):
+                    for cell in record.with_status("waiting"):
+                        work.carry_out(cell, server, stopping)
+                        record.seconds = time.monotonic() - started
+                        write_record(folder, record)
+                        if stopping.asked or cell.status == "interrupted":
+                            break
         interrupted = bool(record.with_status("waiting", "interrupted"))
         failed = bool(record.with_status("failed", "skipped"))
         record.status = "interrupted" if interrupted else "failed" if failed else "done"
@@ -117,26 +120,8 @@ class _Stopping:
     def __init__(self, server: CellServer) -> None:
         self.asked = False
         self._server = server
-        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> _Stopping:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._handle)
-            except ValueError:  # not in the main thread: whoever runs us handles signals
-                break
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.asked = True
         self._server.stop()

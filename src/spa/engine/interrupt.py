@@ -8,11 +8,28 @@ checkpoint.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
+from typing import Any
 
-__all__ = ["Interrupt"]
+__all__ = ["Interrupt", "signals_to"]
+
+
+@contextmanager
+def signals_to(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM come to ``handle``, where this is the main thread."""
+    before: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                before[number] = signal.signal(number, handle)
+            except ValueError:  # not in the main thread: whoever runs us handles signals
+                break
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 class Interrupt:
@@ -22,15 +39,11 @@ class Interrupt:
         """Nothing is asked yet, and no signal is handled before ``with``."""
         self.requested = False
         self._polite = False
-        self._before: dict[int, object] = {}
+        self._signals = ExitStack()
 
     def __enter__(self) -> Interrupt:
-        """Takes the signals over, where this is the main thread."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._handle)
-            except ValueError:  # not in the main thread: whoever runs us handles signals
-                break
+        """Takes the signals over."""
+        self._signals.enter_context(signals_to(self._handle))
         return self
 
     def __exit__(
@@ -40,9 +53,7 @@ class Interrupt:
         trace: TracebackType | None,
     ) -> None:
         """Gives the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
-        self._before.clear()
+        self._signals.close()
 
     @contextmanager
     def polite(self) -> Iterator[None]:
