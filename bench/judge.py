@@ -2,17 +2,18 @@
 
     python bench/judge.py               # a table
     python bench/judge.py --json        # one line: {"vs_generate": a, "vs_unshared": b}
+    python bench/judge.py --backend vllm  # with vLLM's engine; vs_unshared is null
     python bench/judge.py --quick       # shows that everything runs; the figures mean little
 
 Counted are judgements a second, a judgement being a response on one of two objectives, asked by the
-judge `constitution` through the engine and answered by the `hf` backend with
+judge `constitution` through the engine and answered by a backend, `hf` unless told otherwise, with
 SmolLM2-135M-Instruct: prompts from the texts that ship with spa, several responses to each, and the
 shipped constitutions of harmlessness and helpfulness.
 
 - ``vs_generate``: over judgements that are written, 64 tokens each, and parsed (mode `generate`).
-  The model would write a number and stop; here its end tokens are struck out in its head, so every
-  judgement has 64 tokens, as one that explains itself would. Shorter ones end the benchmark with an
-  error.
+  The model would write a number and stop; here its end tokens are struck out in its head, or for
+  vLLM named otherwise, so every judgement has 64 tokens, as one that explains itself would. Shorter
+  ones end the benchmark with an error.
 - ``vs_unshared``: over expected scores with one forward pass over the whole prompt for every
   response and objective.
 
@@ -31,6 +32,7 @@ from dataclasses import replace
 from judging.compare import SAME, Comparison, compare, comparison_table
 from judging.settings import Order
 from judging.timing import SideFailedError
+from judging.vllm_sides import missing
 from train.machine import machine
 
 
@@ -38,6 +40,9 @@ def main() -> int:
     """Measures, prints, and returns the exit code."""
     arguments = _arguments()
     _say(f"measured on {machine(arguments.threads, arguments.device, arguments.dtype)}")
+    if arguments.backend == "vllm" and (why := missing()):
+        _say(why)
+        return 1
     try:
         found = compare(_order(arguments), _say)
     except SideFailedError as error:
@@ -48,7 +53,7 @@ def main() -> int:
 
 
 def _ended(found: Comparison, dtype: str) -> int:
-    if dtype == "float32" and found.difference > SAME:
+    if dtype == "float32" and found.difference is not None and found.difference > SAME:
         _say(f"not the same: a score differs by {found.difference:.2g} points")
         return 1
     return 0
@@ -59,6 +64,7 @@ def _order(arguments: argparse.Namespace) -> Order:
         prompts=arguments.prompts,
         responses=arguments.responses,
         rounds=arguments.rounds,
+        backend=arguments.backend,
         threads=arguments.threads,
         device=arguments.device,
         dtype=arguments.dtype,
@@ -77,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=8, help="how many; default: 8")
     parser.add_argument("--responses", type=int, default=8, help="to each; default: 8")
     parser.add_argument("--rounds", type=int, default=3, help="take medians of so many; default: 3")
+    parser.add_argument("--backend", choices=["hf", "vllm"], default="hf")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
+from judging.material import make_rows
 from judging.settings import Measured, Order, Side
 
 __all__ = ["Comparison", "compare", "comparison_table"]
@@ -25,19 +28,28 @@ class Comparison:
     rounds: tuple[dict[Side, Measured], ...]
 
     @property
-    def ratios(self) -> dict[str, float]:
-        """Medians over rounds: how many times as many judgements a second as the other sides."""
-        return {f"vs_{other}": round(self._ratio(other), 2) for other in ("generate", "unshared")}
+    def ratios(self) -> dict[str, float | None]:
+        """Medians over rounds: how many times as many judgements a second as the other sides.
 
-    def _ratio(self, other: Side) -> float:
-        return median(
+        None for a side that the backend does not have.
+        """
+        others: Sequence[Side] = ("generate", "unshared")
+        return {f"vs_{other}": self._ratio(other) for other in others}
+
+    def _ratio(self, other: Side) -> float | None:
+        if other not in self.rounds[0]:
+            return None
+        ratio = median(
             measured["expected"].judgements_a_second / measured[other].judgements_a_second
             for measured in self.rounds
         )
+        return round(ratio, 2)
 
     @property
-    def difference(self) -> float:
-        """Largest difference of a score between the expected and the unshared side."""
+    def difference(self) -> float | None:
+        """Largest difference of a score between the expected and the unshared side, if any."""
+        if "unshared" not in self.rounds[0]:
+            return None
         pairs = [
             pair
             for measured in self.rounds
@@ -52,22 +64,25 @@ class Comparison:
 
 def compare(order: Order, say: Callable[[str], None]) -> Comparison:
     """Loads the model once, warms every side up, and has them take turns."""
-    import torch
+    with ExitStack() as stack:
+        return _compared(order, say, *_opened(order, stack))
 
-    from judging.expected_side import measure_expected
-    from judging.generate_side import measure_generate
-    from judging.material import make_rows
-    from judging.unshared_side import measure_unshared
-    from spa.components.backends.hf import HFBackend
-    from spa.components.backends.hf_config import HFConfig
 
-    torch.set_num_threads(order.threads)
-    config = HFConfig.model_validate(
-        {"path": order.model, "dtype": order.dtype, "device": order.device}
-    )
-    backend = HFBackend(config)
+def _opened(order: Order, stack: ExitStack) -> tuple[Any, Sequence[Any]]:
+    """A backend and the ways to judge with it."""
+    if order.backend == "vllm":
+        from judging import vllm_sides
+
+        return stack.enter_context(vllm_sides.opened(order)), vllm_sides.SIDES
+    from judging import hf_sides
+
+    return stack.enter_context(hf_sides.opened(order)), hf_sides.SIDES
+
+
+def _compared(
+    order: Order, say: Callable[[str], None], backend: Any, sides: Sequence[Any]
+) -> Comparison:
     rows = make_rows(order)
-    sides = (measure_expected, measure_unshared, measure_generate)
     for side in sides:
         side(rows[:1], backend)
     rounds: list[dict[Side, Measured]] = []
@@ -88,7 +103,7 @@ def comparison_table(comparison: Comparison) -> str:
     """Medians of all sides, and the ratios."""
     lines = ["side      judgements  seconds  judgements/s  prompt tokens  new tokens"]
     sides: Sequence[Side] = ("expected", "unshared", "generate")
-    for side in sides:
+    for side in (side for side in sides if side in comparison.rounds[0]):
         steps = [measured[side] for measured in comparison.rounds]
         seconds = median(step.seconds for step in steps)
         first = steps[0]
@@ -97,10 +112,15 @@ def comparison_table(comparison: Comparison) -> str:
             f"{side:<8}  {first.judgements:>10}  {seconds:>7.1f}  {speed:>12.2f}"
             f"  {first.prompt_tokens:>13}  {first.new_tokens:>10}"
         )
-    ratios = comparison.ratios
-    lines.append(
-        f"expected scores: {ratios['vs_generate']:.1f} times as many a second as written ones, "
-        f"{ratios['vs_unshared']:.1f} times as many as with a forward pass each"
-    )
-    lines.append(f"largest difference to a forward pass each: {comparison.difference:.1e} points")
+    told = {"generate": "as written ones", "unshared": "as with a forward pass each"}
+    times = [
+        f"{ratio:.1f} times as many {'a second ' if not place else ''}{told[name[3:]]}"
+        for place, (name, ratio) in enumerate(comparison.ratios.items())
+        if ratio is not None
+    ]
+    lines.append("expected scores: " + ", ".join(times))
+    if comparison.difference is not None:
+        lines.append(
+            f"largest difference to a forward pass each: {comparison.difference:.1e} points"
+        )
     return "\n".join(lines)

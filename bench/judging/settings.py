@@ -25,6 +25,7 @@ class Order:
         longest: Most words.
         rounds: How often every side judges everything, in turn.
         model: Path as in a recipe.
+        backend: Whose engine judges.
         threads: Of torch and its libraries.
         device: ``"cpu"`` or ``"cuda"``.
         dtype: Of the weights.
@@ -36,6 +37,7 @@ class Order:
     longest: int = 65
     rounds: int = 3
     model: str = MODEL
+    backend: Literal["hf", "vllm"] = "hf"
     threads: int = 1
     device: str = "cpu"
     dtype: str = "float32"

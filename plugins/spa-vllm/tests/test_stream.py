@@ -298,6 +298,7 @@ def test_what_the_engine_is_started_with(fake_backend: Make, tiny_folder: Path) 
         "trust_remote_code": False,
         "generation_config": "vllm",
         "enable_prefix_caching": True,
+        "block_size": 32,
         "tensor_parallel_size": 1,
         "gpu_memory_utilization": 0.4,
         "max_model_len": 64,

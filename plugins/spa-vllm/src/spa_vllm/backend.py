@@ -185,6 +185,7 @@ class VLLMBackend:
             "trust_remote_code": config.trust_remote_code,
             "generation_config": "vllm",  # none of the checkpoint's defaults for sampling
             "enable_prefix_caching": True,
+            "block_size": _block(self.spec),
             "tensor_parallel_size": config.tensor_parallel,
             "gpu_memory_utilization": config.gpu_memory_utilization or _share(self.spec),
             "max_model_len": config.max_model_len,
@@ -227,6 +228,14 @@ def _spec(config: VLLMConfig) -> ModelSpec:
 def _share(spec: ModelSpec) -> float:
     """How much of the memory an engine may take: on a CPU it is everybody's."""
     return 0.4 if pick_device(spec).type == "cpu" else 0.9
+
+
+def _block(spec: ModelSpec) -> int | None:
+    """Tokens of a block of the prefix cache, which shares whole blocks only; None: vLLM's choice.
+
+    On a CPU that is 128, more than the end of a judge's prompt.
+    """
+    return 32 if pick_device(spec).type == "cpu" else None
 
 
 def _dtype(spec: ModelSpec, source: str) -> str:
