@@ -34,7 +34,14 @@ class Case:
     temperature: float = 1.0
 
 
-CASES = {case.name: case for case in (Case("mixed"), Case("alone", prompts=24, samples=1))}
+CASES = {
+    case.name: case
+    for case in (
+        Case("mixed"),
+        Case("alone", prompts=24, samples=1),
+        Case("many", prompts=48),
+    )
+}
 
 
 def quick(case: Case) -> Case:
