@@ -75,6 +75,22 @@ def test_a_prompt_runs_once_for_its_samples_and_a_common_beginning_once_for_all(
     assert len(calls) == 2 + 11
 
 
+def test_instructions_a_conversation_and_a_response_each_run_once(
+    folder: Path, calls: list[tuple[int, int]]
+) -> None:
+    conversations = [HEADER + text * 12 for text in ("sea ", "rain ")]
+    responses = [text + answer * 10 for text in conversations for answer in ("A wave. ", "Salt! ")]
+    texts = [text + question for text in responses for question in ("Is it true?", "Is it kind?")]
+    asked = [ChatRequest((Message("user", text),), max_tokens=1, temperature=0.0) for text in texts]
+    alone = [ask(backend(folder, batch_size=1), [request])[0] for request in asked]
+    assert all(isinstance(result, ChatResult) for result in alone)
+    calls.clear()
+    assert ask(backend(folder), asked) == alone
+    once = {text[:end] for text in texts for end in range(1, len(text) + 1)}
+    margin = 20 * len(texts)  # the template's tokens, and the last one of a beginning twice
+    assert len(once) <= sum(rows * tokens for rows, tokens in calls) <= len(once) + margin
+
+
 def test_rows_that_ended_leave_and_are_handed_on_at_once(
     folder: Path, calls: list[tuple[int, int]]
 ) -> None:

@@ -10,20 +10,21 @@ __all__ = ["MIN_SAVED", "common_length", "shared_beginnings"]
 MIN_SAVED = 64  # tokens that a further beginning must save to be worth a forward pass of its own
 
 
-def shared_beginnings(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """How much of each prompt to take from a beginning that it shares with others.
+def shared_beginnings(prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """The beginnings of each prompt that it shares with others, from the shortest to the longest.
 
     From the whole set to ever smaller parts that begin alike: a part gets a longer beginning than
-    the set that it comes from where that saves at least `MIN_SAVED` tokens.
+    the set that it comes from where that saves at least `MIN_SAVED` tokens. It goes on from that
+    set's, so instructions, a conversation and a response are each run once.
 
     Args:
         prompts: Token ids, at least one each.
 
     Returns:
-        A length for each prompt, below its own; 0 where nothing is worth sharing. Prompts with the
-        same first ids up to such a length may have longer ones.
+        For each prompt rising lengths below its own; none where nothing is worth sharing. Prompts
+        with the same first ids up to such a length may have longer ones.
     """
-    found = [0] * len(prompts)
+    found: list[tuple[int, ...]] = [()] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda place: tuple(prompts[place]))
     waiting = [(0, len(order), 0)]
     while waiting:
@@ -35,7 +36,7 @@ def shared_beginnings(prompts: Sequence[Sequence[int]]) -> list[int]:
         usable = min(length, shortest - 1)
         if (last - first - 1) * (usable - given) >= MIN_SAVED:
             for place in order[first:last]:
-                found[place] = usable
+                found[place] = (*found[place], usable)
             given = usable
         waiting += [(a, b, given) for a, b in _branches(prompts, order, first, last, length)]
     return found

@@ -177,7 +177,9 @@ def _joining(room: Room, rows: Sequence[ChatRow], waiting: deque[ChatRow]) -> li
     return [waiting.popleft() for _ in range(count)]
 
 
-def _grouped(rows: Sequence[ChatRow], shared: dict[tuple[int, ...], int]) -> list[PromptRows]:
+def _grouped(
+    rows: Sequence[ChatRow], shared: dict[tuple[int, ...], tuple[int, ...]]
+) -> list[PromptRows]:
     return [
         PromptRows(PromptIds(ids, shared[ids]), tuple(group))
         for ids, group in groupby(rows, key=lambda row: row.prompt_ids)

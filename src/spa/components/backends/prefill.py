@@ -29,10 +29,21 @@ _WASTE = 1.5  # slots of a chunk's rows, for one of its longest prompt
 
 @dataclass(frozen=True, slots=True)
 class PromptIds:
-    """A prompt's token ids, of which the first ``shared`` are a beginning that others have, too."""
+    """A prompt's token ids, and how many of the first others have, too.
+
+    Attributes:
+        ids: Token ids.
+        lengths: Of its shared beginnings, rising, each below the number of ids. A longer one is run
+            from the one before it.
+    """
 
     ids: tuple[int, ...]
-    shared: int
+    lengths: tuple[int, ...] = ()
+
+    @property
+    def shared(self) -> int:
+        """Length of the longest shared beginning."""
+        return self.lengths[-1] if self.lengths else 0
 
     @property
     def beginning(self) -> tuple[int, ...]:
@@ -154,10 +165,11 @@ class Runner:
         cache.end = shared
         row = 0
         for beginning, members in groupby(chunk.prompts, key=lambda prompt: prompt.beginning):
-            count = len(list(members))
+            alike = list(members)
             if beginning:
-                cache.take(self._beginning(beginning), [0] * count, row, row + count, at=shared)
-            row += count
+                held_once = self._beginning(beginning, alike[0].lengths[:-1])
+                cache.take(held_once, [0] * len(alike), row, row + len(alike), at=shared)
+            row += len(alike)
         ids = torch.zeros((row, width - shared), dtype=torch.long)
         held = torch.zeros((row, width), dtype=torch.bool)
         for i, prompt in enumerate(chunk.prompts):
@@ -172,10 +184,11 @@ class Runner:
         logits = self(ids.to(self.device), positions.to(self.device), mask, cache)
         return logits, held.to(self.device), cache
 
-    def _beginning(self, ids: tuple[int, ...]) -> SlotCache:
+    def _beginning(self, ids: tuple[int, ...], lengths: tuple[int, ...]) -> SlotCache:
+        """Keys and values of a beginning, run from the longest beginning of its own."""
         found = self._beginnings.get(ids)
         if found is None:
-            _, _, found = self.prefill(Chunk((PromptIds(ids, 0),), (0,)))
+            _, _, found = self.prefill(Chunk((PromptIds(ids, lengths),), (0,)))
             self._beginnings[ids] = found
             while len(self._beginnings) > 1 and self._held < sum(map(len, self._beginnings)):
                 self._beginnings.popitem(last=False)

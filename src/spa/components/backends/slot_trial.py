@@ -84,7 +84,7 @@ def _difference(model: Any) -> float:  # noqa: ANN401
     made_up = [tuple(n * 7919 % size for n in range(a, b)) for a, b in ((1, 8), (1, 5))]
     following = 5 * 7919 % size
     runner = Runner(model)
-    prompts = tuple(PromptIds(ids, 3) for ids in made_up)
+    prompts = tuple(PromptIds(ids, (2, 3)) for ids in made_up)
     logits_BV, held, cache = runner.prefill(Chunk(prompts, (0, 1)))
     pool = SlotCache(2, cache.end + 2)
     pool.start = pool.end = cache.end + 1
