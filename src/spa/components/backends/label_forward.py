@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
 
+from spa.components.backends.exact_head import exact_head
 from spa.components.backends.label_trie import pack_prompts
 from spa.components.backends.memory import is_out_of_memory
 from spa.models.packing import FLEX_BLOCK, Kernel, attention_inputs, kernel_attention, kernels
@@ -105,10 +107,12 @@ def _logits(
     """(E, V) logits after the tokens at E places of a row."""
     device = _device(model)
     at = torch.tensor(places, device=device)
-    narrow = "logits_to_keep" in forward_parameters(unwrapped(model))
+    plain = unwrapped(model)
+    narrow = "logits_to_keep" in forward_parameters(plain)
     if narrow:
         inputs = {**inputs, "logits_to_keep": at}
-    output = model(input_ids=torch.tensor([ids], device=device), use_cache=False, **inputs)
+    with exact_head(plain) if narrow else nullcontext():  # of a whole row it would be too much
+        output = model(input_ids=torch.tensor([ids], device=device), use_cache=False, **inputs)
     logits: torch.Tensor = output.logits[0]
     return logits if narrow else logits[at]
 
