@@ -43,3 +43,11 @@ def test_defaults_that_follow_others() -> None:
 def test_target_modules() -> None:
     assert LoraSettings().target_modules == "all-linear"
     assert LoraSettings(target_modules=("q_proj",)).target_modules == ("q_proj",)
+
+
+def test_a_soup_needs_adapters_and_weights_above_0() -> None:
+    assert TrainConfig(soup=(9, 1)).soup == (9.0, 1.0)
+    with pytest.raises(ValueError, match="adapters are mixed, and there are none"):
+        TrainConfig(soup=(9, 1), lora=None)
+    with pytest.raises(ValueError, match="greater than 0"):
+        TrainConfig(soup=(9, 0))

@@ -465,6 +465,29 @@ def test_float16_is_refused_for_training(
     assert mistakes(text.replace(old, new)) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("given", "more", "expected"),
+    [
+        (
+            "soup: [9, 1, 1]",
+            "",
+            "3 weights for 2 objectives. Give one for each, in their order",
+        ),
+        (
+            "soup: [9, 1]",
+            "iterations: 2\n",
+            "adapters are mixed after one round, and iterations is 2. Set it to 1, or soup to null",
+        ),
+    ],
+)
+def test_adapters_that_cannot_be_mixed_are_refused(
+    mistakes: Mistakes, text: str, given: str, more: str, expected: str
+) -> None:
+    (found,) = mistakes(text.replace("epochs: 2", f"epochs: 2\n  {given}") + more)
+    assert found.startswith("recipe.yaml:34:9  train.soup: ")
+    assert found.endswith(expected)
+
+
 def test_float16_is_for_sampling_where_training_has_a_format_of_its_own(
     mistakes: Mistakes, text: str
 ) -> None:

@@ -18,6 +18,10 @@ from spa.types import ChatResult, LabelResult
 
 BASELINES = Path(__file__).resolve().parents[2] / "recipes" / "baselines"
 DIFFERENT = {
+    "adapter-soup-6-4": {"denoise", "loss", "train"},
+    "adapter-soup-7-3": {"denoise", "loss", "train"},
+    "adapter-soup-8-2": {"denoise", "loss", "train"},
+    "adapter-soup-9-1": {"denoise", "loss", "train"},
     "base": set(),
     "consistency-only": {"denoise"},
     "informativeness-only": {"denoise"},
@@ -97,17 +101,20 @@ def test_only_the_difference_differs(name: str) -> None:
 
 
 def test_reward_soups_are_the_ratios_of_the_paper() -> None:
-    weights = {name: load(name).loss.config for name in DIFFERENT if "soup" in name}
+    weights = {name: load(name).loss.config for name in DIFFERENT if "reward" in name}
     assert {name: config.shares for name, config in weights.items()} == {  # type: ignore[attr-defined]
         "reward-soup-6-4": (0.6, 0.4),
         "reward-soup-7-3": (0.7, 0.3),
         "reward-soup-8-2": (0.8, 0.2),
         "reward-soup-9-1": (0.9, 0.1),
     }
+    mixed = {name: load(name).train.soup for name in DIFFERENT if "adapter" in name}
+    assert mixed == {f"adapter-soup-{n}-{10 - n}": (n, 10 - n) for n in (6, 7, 8, 9)}
 
 
 # What is left out differs from another one in numbers alone, or not at all.
-RUN = sorted(set(DIFFERENT) - {"base", "reward-soup-6-4", "reward-soup-7-3", "reward-soup-8-2"})
+SOUPS = {f"{kind}-soup-{n}-{10 - n}" for kind in ("reward", "adapter") for n in (6, 7, 8)}
+RUN = sorted(set(DIFFERENT) - {"base"} - SOUPS)
 
 
 @pytest.mark.parametrize("name", RUN)

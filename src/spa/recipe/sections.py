@@ -46,6 +46,7 @@ def _is_name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_is_name)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 
 
@@ -229,6 +230,12 @@ class TrainConfig(ComponentConfig):
         "arXiv 2208.07339) while an adapter is trained: less memory. The adapter then goes on the "
         "weights as they were. Null: not at all.",
     )
+    soup: Annotated[tuple[Weight, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Rewarded soup (arXiv 2306.04488): an adapter for each objective, trained on "
+        "pairs that it alone decides, and mixed with these weights, one for each: [9, 1]. Null: "
+        "one adapter, trained on the pairs as they are.",
+    )
     gradient_checkpointing: Annotated[bool, _MEMORY] = Field(
         default=False,
         description="Compute activations twice to store fewer of them. Changes memory and speed.",
@@ -255,6 +262,17 @@ class TrainConfig(ComponentConfig):
     def in_processes(self) -> bool:
         """Whether training runs in processes of its own."""
         return self.accelerate is not None or (self.processes or 1) > 1
+
+    @field_validator("soup")
+    @classmethod
+    def _mixes_adapters(
+        cls, value: tuple[float, ...] | None, info: ValidationInfo
+    ) -> tuple[float, ...] | None:
+        if value is not None and info.data.get("lora", True) is None:
+            raise ValueError(
+                "adapters are mixed, and there are none. Set train.lora, or soup to null"
+            )
+        return value
 
     @field_validator("quantization")
     @classmethod

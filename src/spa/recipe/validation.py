@@ -232,6 +232,8 @@ class _Validation:
             problem = accelerate_problem(settings.train.accelerate)
             if problem is not None:
                 self.blame(("train",), ("accelerate",), problem)
+        if settings is not None and (problem := _soup_problem(settings)) is not None:
+            self.blame(("train",), ("soup",), problem)
         dtype = None if settings is None else settings.train.dtype
         if dtype == "float16":
             self.blame(("train",), ("dtype",), _NO_FLOAT16.format("train.dtype"))
@@ -314,3 +316,21 @@ def _name_of(source: str) -> str:
     """A recipe's name from that of its file."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).stem).strip("-._")
     return stem or "recipe"
+
+
+def _soup_problem(settings: RecipeSettings) -> str | None:
+    """Why adapters could not be mixed as the recipe says; None if they could."""
+    weights = settings.train.soup
+    if weights is None:
+        return None
+    if len(weights) != len(settings.objectives):
+        return (
+            f"{len(weights)} weights for {len(settings.objectives)} objectives. Give one for each, "
+            "in their order"
+        )
+    if settings.iterations > 1:
+        return (
+            "adapters are mixed after one round, and iterations is "
+            f"{settings.iterations}. Set it to 1, or soup to null"
+        )
+    return None

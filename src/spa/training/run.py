@@ -36,7 +36,7 @@ from spa.types import Objective
 if TYPE_CHECKING:
     from spa.recipe.sections import TrainConfig
 
-__all__ = ["train"]
+__all__ = ["train", "write_result"]
 
 logger = logging.getLogger(__name__)
 
@@ -107,13 +107,19 @@ def train(
         return finished
     with readable_failures(output_dir):
         result = _carry_out(job, loss_source, on_progress, should_stop)
-        temporary = marker.with_suffix(".partial")
-        temporary.write_text(result.to_json(output_dir), encoding="utf-8")
-        sync(temporary)
-        temporary.replace(marker)
-        sync(output_dir)
+        write_result(result, output_dir)
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
     return result
+
+
+def write_result(result: TrainResult, output_dir: Path) -> None:
+    """Writes the file that says that a training is finished, whole or not at all."""
+    marker = output_dir / "result.json"
+    temporary = marker.with_suffix(".partial")
+    temporary.write_text(result.to_json(output_dir), encoding="utf-8")
+    sync(temporary)
+    temporary.replace(marker)
+    sync(output_dir)
 
 
 def _finished(marker: Path) -> TrainResult | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from spa.contracts import Loss
+from spa.contracts import Loss, PairBuilder
 from spa.engine.checksums import files_below, with_checksums
 from spa.engine.components import create
 from spa.engine.context import RunContext, StageRecord
@@ -24,6 +24,7 @@ from spa.recipe import ComponentSpec
 from spa.types import Group, JsonValue, Objective, PreferencePair
 
 if TYPE_CHECKING:
+    from spa.training.groups import TrainingGroup
     from spa.training.outcome import TrainProgress, TrainResult
 
 __all__ = ["stored_result", "train_parts", "train_stage"]
@@ -137,6 +138,7 @@ def _commit(
     made_from: Mapping[str, str],
 ) -> None:
     from spa.training.outcome import REFERENCE_NOTE
+    from spa.training.soup import PARTS
 
     facts = {
         "format": 1,
@@ -152,7 +154,7 @@ def _commit(
         "sources": dict(sources),
         "committed_at": time.time(),
     }
-    files = files_below(folder, "result.json", REFERENCE_NOTE, result.path.name)
+    files = files_below(folder, "result.json", REFERENCE_NOTE, result.path.name, PARTS)
     write_json(folder / _MARKER, with_checksums(folder, facts, files))
     with disk_errors(folder):
         clear_work(folder)
@@ -175,18 +177,11 @@ def _train(
     policy: Policy,
     folder: Path,
 ) -> TrainResult:
-    from spa.training.groups import TrainingGroup
     from spa.training.job import LossSource
     from spa.training.outcome import TrainingStopped
     from spa.training.run import train
+    from spa.training.soup import train_soup
 
-    beside = Beside(pairs.rows, lambda pair: pair.prompt_id)
-    examples = [
-        TrainingGroup(group.prompt, tuple(group), tuple(own))
-        for group in groups()
-        if (own := beside.of(group.prompt.id))
-    ]
-    beside.end()
     section = context.recipe.loss
 
     def progress(state: TrainProgress) -> None:
@@ -200,28 +195,57 @@ def _train(
             details=figures,
         )
 
+    common: dict[str, Any] = {
+        "model": policy.spec(),
+        "settings": context.recipe.train,
+        "loss": cast("Loss", create(section)),
+        "output_dir": folder,
+        "reference_dir": context.store,
+        "loss_source": LossSource(
+            section.registered.qualified,
+            section.config.model_dump(mode="json", by_alias=True),
+        ),
+        "run_name": _run_name(context),
+        "askers": _askers(context),
+        "seed": context.recipe.seed,
+        "on_progress": progress,
+        "should_stop": context.interrupt.asked,
+    }
     try:
         with context.interrupt.polite():
-            return train(
-                examples,
+            if context.recipe.train.soup is None:
+                return train(_examples(groups(), pairs.rows), objectives, **common)
+            alone = {one.name: _pairs_of(context, groups, one) for one in objectives}
+            return train_soup(
+                {name: _examples(groups(), own) for name, own in alone.items()},
                 objectives,
-                model=policy.spec(),
-                settings=context.recipe.train,
-                loss=cast("Loss", create(section)),
-                output_dir=folder,
-                reference_dir=context.store,
-                loss_source=LossSource(
-                    section.registered.qualified,
-                    section.config.model_dump(mode="json", by_alias=True),
-                ),
-                run_name=_run_name(context),
-                askers=_askers(context),
-                seed=context.recipe.seed,
-                on_progress=progress,
-                should_stop=context.interrupt.asked,
+                **common,
             )
     except TrainingStopped as stopped:
         raise KeyboardInterrupt from stopped
+
+
+def _examples(groups: Iterable[Group], pairs: Iterable[PreferencePair]) -> list[TrainingGroup]:
+    """The groups that have pairs; both come in the order of the prompts."""
+    from spa.training.groups import TrainingGroup
+
+    beside = Beside(pairs, lambda pair: pair.prompt_id)
+    found = [
+        TrainingGroup(group.prompt, tuple(group), tuple(own))
+        for group in groups
+        if (own := beside.of(group.prompt.id))
+    ]
+    beside.end()
+    return found
+
+
+def _pairs_of(
+    context: RunContext, groups: Callable[[], Iterator[Group]], objective: Objective
+) -> Iterator[PreferencePair]:
+    """The pairs that one objective alone decides."""
+    builder = cast("PairBuilder", create(context.recipe.pairs))
+    for group in groups():
+        yield from builder.pairs(group, (objective,))
 
 
 def _run_name(context: RunContext) -> str:
