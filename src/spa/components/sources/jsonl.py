@@ -42,9 +42,11 @@ def _rows(path: str) -> Iterator[PlacedRow]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise SpaError(
-                f"{place}: not valid JSON: {error.msg} (column {error.colno})."
-            ) from None
-        if not isinstance(row, dict):
-            raise SpaError(f'{place}: every line must be a JSON object, like {{"prompt": "..."}}.')
-        yield place, row
+            said = f"{place}: not valid JSON: {error.msg} (column {error.colno})."
+            yield place, SpaError(said)
+            continue
+        if isinstance(row, dict):
+            yield place, row
+        else:
+            said = f'{place}: every line must be a JSON object, like {{"prompt": "..."}}.'
+            yield place, SpaError(said)

@@ -181,7 +181,7 @@ class Planner:
             else self._difference(stage.name, parts, stage.components, stage.backend)
         )
         if stage.name == "prompts":
-            rows: ExampleRows[Any] = counted_prompts(context.recipe.prompts)
+            rows: ExampleRows[Any] = counted_prompts(context.recipe)
             total = rows.count
             trial = Trial(0, 0, 0, 0, 0, ())
             answers = None
