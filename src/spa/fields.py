@@ -147,7 +147,10 @@ def _resolve(value: str, info: ValidationInfo) -> str:
 
 
 RecipePath = Annotated[str, AfterValidator(_resolve)]
-"""A file that the recipe names: absolute after validation."""
+"""A file that the recipe names: absolute after validation.
+
+Of a backend, a source or an evaluator it must be there before anything is run.
+"""
 
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
@@ -159,7 +162,10 @@ def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
 
 
 ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
-"""A model that the recipe names: a folder or file, absolute after validation, or a hub name."""
+"""A model that the recipe names: a folder or file, absolute after validation, or a hub name.
+
+A folder or file must be there before anything is run; hub names are looked up when they are loaded.
+"""
 
 
 class NamedPath(NamedTuple):

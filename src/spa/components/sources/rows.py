@@ -24,6 +24,8 @@ PlacedRow: TypeAlias = tuple[str, Mapping[str, object] | SpaError]
 _ROLES: tuple[str, ...] = get_args(Role)
 _HASH_LENGTH = 16
 _NAMED = 10  # rows with mistakes that a message names
+_IDS = (str, int)
+_PLAIN = (bool, int, str)
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -74,6 +76,7 @@ class _Reader:
         self._places: dict[str, str] = {}
         self._seen: Counter[str] = Counter()
         self._id_column: str | None = None
+        self._used: frozenset[str | None] = frozenset()
         self._first = True
 
     def prompt(self, place: str, row: Mapping[str, object]) -> Prompt:
@@ -85,6 +88,7 @@ class _Reader:
         config = self._config
         if self._first:
             self._first, self._id_column = False, _id_column(row, config)
+            self._used = frozenset({config.text_column, self._id_column})
         _refuse_half_characters(row, place)
         messages = _messages(row, config, place)
         column = self._id_column
@@ -95,14 +99,15 @@ class _Reader:
                 "unique: change one, or name another column with id_column."
             )
         self._places[own_id] = place
-        used = {config.text_column, column}
-        meta = {key: _plain(value) for key, value in row.items() if key not in used}
+        meta = {key: _plain(value) for key, value in row.items() if key not in self._used}
         return Prompt(id=own_id, messages=messages, meta=meta)
 
 
 def _refuse_half_characters(row: Mapping[str, object], place: str) -> None:
     """Half of a surrogate pair, which JSON lets through, can be neither stored nor tokenized."""
     for column, value in row.items():
+        if type(value) is str and value.isascii() and column.isascii():
+            continue  # as nearly all are
         half = _half_character(column) or _half_character(value)
         if half is not None:
             raise SpaError(
@@ -142,7 +147,7 @@ def _column(row: Mapping[str, object], column: str, setting: str, place: str) ->
 
 def _given_id(row: Mapping[str, object], column: str, place: str) -> str:
     value = _column(row, column, "id_column", place)
-    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+    if isinstance(value, bool) or not isinstance(value, _IDS) or not str(value).strip():
         raise SpaError(f"{place}: the id in column {column!r} must be a text or a whole number.")
     return str(value)
 
@@ -203,7 +208,7 @@ def _message(turn: object, number: int, place: str) -> Message:
 
 def _plain(value: object) -> JsonValue:
     """What JSON can hold as it is; dates, bytes, infinities and the like as text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)

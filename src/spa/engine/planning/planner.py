@@ -243,9 +243,12 @@ class Planner:
             if not kept.parts:
                 continue
             if kept.same_scheme:
-                told = key_changes(
-                    stage, kept.parts, parts, kinds, reads, (kept.fingerprints, fingerprints)
-                )
+                try:
+                    told = key_changes(
+                        stage, kept.parts, parts, kinds, reads, (kept.fingerprints, fingerprints)
+                    )
+                except (TypeError, ValueError, AttributeError, LookupError):
+                    continue  # it came with an archive, and spa did not write it
                 if told:
                     found.append((told, kept))
             else:
