@@ -83,7 +83,9 @@ def tests(session: nox.Session) -> None:
     install(session, "./plugins/spa-openai", "./plugins/spa-rubric", "./plugins/spa-vllm")
     install_model(session)
     # Files stay with one worker, so that each loads its model once; more workers want more memory.
+    # They are taken in the order that conftest.py gives them: long ones first.
     parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+    parallel.append("--no-loadscope-reorder")
     # Many times what the longest test takes: one that hangs ends with its stack, not with the job.
     hanging = ["--timeout", "400"]
     session.run(

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -195,3 +196,8 @@ def test_every_known_trap_of_preference_training_has_a_test() -> None:
         for match in re.finditer(r"^def test_trap_(\d\d)_", file.read_text("utf-8"), re.MULTILINE)
     }
     assert sorted(found) == [f"{number:02d}" for number in range(1, 18)]
+
+
+def test_files_that_are_tested_first_are_there() -> None:
+    first = runpy.run_path(str(ROOT / "conftest.py"))["LONGEST"]
+    assert [name for name in first if not (ROOT / name).is_file()] == []

@@ -8,10 +8,10 @@ taken as they are.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -25,10 +25,12 @@ __all__ = [
     "ComponentConfig",
     "Members",
     "ModelPath",
+    "NamedPath",
     "NotInKey",
     "RecipeFacts",
     "RecipePath",
     "members_key",
+    "named_paths",
     "resolve_path",
 ]
 
@@ -145,7 +147,10 @@ def _resolve(value: str, info: ValidationInfo) -> str:
 
 
 RecipePath = Annotated[str, AfterValidator(_resolve)]
-"""A file that the recipe names: absolute after validation."""
+"""A file that the recipe names: absolute after validation.
+
+Of a backend, a source or an evaluator it must be there before anything is run.
+"""
 
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
@@ -157,7 +162,44 @@ def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
 
 
 ModelPath = Annotated[str, AfterValidator(_beside_the_recipe), NotInKey("the content is hashed")]
-"""A model that the recipe names: a folder or file, absolute after validation, or a hub name."""
+"""A model that the recipe names: a folder or file, absolute after validation, or a hub name.
+
+A folder or file must be there before anything is run; hub names are looked up when they are loaded.
+"""
+
+
+class NamedPath(NamedTuple):
+    """A path in a config.
+
+    Attributes:
+        key: The key that holds it.
+        value: As it is after validation.
+        is_model: Whether it is a `ModelPath`, so that it may be a name of the hub.
+    """
+
+    key: str
+    value: str
+    is_model: bool
+
+
+def named_paths(config: BaseModel) -> Iterator[NamedPath]:
+    """The values of a config that its class declares as `RecipePath` or `ModelPath`."""
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        marks = {
+            mark.func
+            for mark in (*field.metadata, *_marks(field.annotation))
+            if isinstance(mark, AfterValidator)
+        }
+        if isinstance(value, str) and marks & {_resolve, _beside_the_recipe}:
+            yield NamedPath(field.alias or name, value, _beside_the_recipe in marks)
+
+
+def _marks(annotation: object) -> Iterator[object]:
+    """What is said of a type, or of one of the types that it is a choice of."""
+    yield from getattr(annotation, "__metadata__", ())
+    for inner in get_args(annotation):
+        yield from _marks(inner)
 
 
 _OURS = frozenset(

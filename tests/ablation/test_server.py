@@ -7,8 +7,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import bare_cell_server
 import pytest
 
+from spa.ablation import server as module
 from spa.ablation.server import CellServer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
@@ -16,8 +18,13 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[CellServer]:
-    with CellServer() as server:
-        yield server
+    """One that imports nothing ahead: `tests/cli/test_ablate.py` has runs of the whole one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_MODULE", bare_cell_server.__name__)
+        places = [str(Path(bare_cell_server.__file__).parent), os.environ.get("PYTHONPATH")]
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, places)))
+        with CellServer() as server:
+            yield server
 
 
 def test_commands_run_one_after_the_other_each_with_its_code(

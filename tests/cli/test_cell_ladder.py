@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
 from spa.ablation.record import CellRecord
+from spa.cli import progress
 from spa.cli.cell_ladder import CellLadder, LiveCellLadder
 from spa.cli.console import err
 
@@ -45,6 +47,23 @@ def test_lines_are_written_when_something_is_news(capsys: pytest.CaptureFixture[
     assert lines[3] == "2/3 loss=dpo, seed=0 failed 1:02 the disk is full"
     assert lines[4] == "3/3 loss=ipo, seed=0 running 0.0s"
     assert len(lines) == 5
+
+
+def test_long_silence_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a stage that takes hours, of which an ablation says nothing else before its end."""
+    monkeypatch.setattr(progress, "SILENCE", 0.2)
+    with CellLadder(CELLS) as ladder:
+        time.sleep(0.5)
+        ladder({"kind": "cell_started", "run": "b"})
+        stage = {"run": "b", "stage": "sample", "total": 9}
+        ladder({"kind": "stage_started", "done": 0, **stage})
+        ladder({"kind": "stage_progress", "done": 3, **stage})
+        time.sleep(0.5)
+    lines = [line.split()[1:] for line in capsys.readouterr().err.splitlines()]
+    assert lines[0] == ["loading"]
+    assert sum(line[-3:-1] == ["sample", "3/9"] for line in lines) > 0
 
 
 def test_the_table_shows_all_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from spa.cli import ladder as module
+from spa.cli import progress as module
 from spa.cli.ladder import Ladder, LiveLadder, Rung
 from spa.types import RunEvent
 
@@ -50,7 +50,7 @@ def test_long_silence_is_broken(screen: io.StringIO, monkeypatch: pytest.MonkeyP
 
 def test_time_left_is_shown_once_it_says_something() -> None:
     now = module.time.monotonic()
-    rung = Rung("sample", "running", done=1, total=100, started=now - 99, first=(now - 10, 1))
+    rung = Rung("sample", state="running", done=1, total=100, started=now - 99, first=(now - 10, 1))
     assert rung.left() is None
     rung.done = 51
     assert rung.left() == pytest.approx(49 / 5, abs=0.5)

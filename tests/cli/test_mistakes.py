@@ -101,19 +101,40 @@ def test_missing_recipe(capsys: Captured) -> None:
     )
 
 
-def test_missing_prompt_file(capsys: Captured, tmp_path: Path) -> None:
+def test_missing_files(capsys: Captured, tmp_path: Path) -> None:
     Path("prompts.jsonl").unlink()
-    assert failure(capsys, code=1) == (
-        f"prompt file {tmp_path}/prompts.jsonl does not exist. Paths in a recipe are relative to "
-        "the recipe file: correct prompts.path.\n"
+    said = failure(capsys, "--set", "model.path=./none", code=2)
+    assert said == (
+        f"--set model.path=./none  model.path: model '{tmp_path}/none': no such file or folder. "
+        "Give a folder with safetensors weights, a .gguf file, package:NAME/FILE.gguf, or a name "
+        "of the Hugging Face hub (org/name).\n"
+        f"tiny.yaml:7:23  prompts.path: {tmp_path}/prompts.jsonl does not exist. Paths in a recipe "
+        "are relative to the recipe file: correct this one, or put the file there.\n"
     )
+    assert not Path("runs").exists()
+    assert main(["plan", "tiny.yaml", "--set", "model.path=./none"]) == 2
+    assert capsys.readouterr().err == said
+
+
+def test_rows_of_prompts(capsys: Captured, tmp_path: Path) -> None:
+    file = Path("prompts.jsonl")
+    file.write_text('{"prompt": "Hi"}\n{"prompt": " "}\n[]\n')
+    said = failure(capsys, code=2)
+    assert said == (
+        f"tiny.yaml:7:1  prompts: prompt file {tmp_path}/{file}: 2 rows cannot be used:\n"
+        f"  {tmp_path}/{file}:2: the prompt in column 'prompt' is empty. Fill in or remove it.\n"
+        f"  {tmp_path}/{file}:3: every line must be a JSON object, like "
+        '{"prompt": "..."}.\n'
+    )
+    assert main(["plan", "tiny.yaml"]) == 2
+    assert capsys.readouterr().err == said
 
 
 def test_empty_prompt_file(capsys: Captured, tmp_path: Path) -> None:
     Path("prompts.jsonl").write_text("")
-    assert failure(capsys, code=1) == (
-        f"prompt file {tmp_path}/prompts.jsonl holds no prompts: it is empty. Add at least one "
-        "row.\n"
+    assert failure(capsys, code=2) == (
+        f"tiny.yaml:7:1  prompts: prompt file {tmp_path}/prompts.jsonl holds no prompts: it is "
+        "empty. Add at least one row.\n"
     )
 
 

@@ -168,7 +168,7 @@ def test_mistakes_are_one_message_and_no_traceback(recipe_file: Path, capsys: Ca
 
 @pytest.mark.usefixtures("recipe_file")
 def test_a_model_that_is_not_there(capsys: Captured) -> None:
-    assert main(["run", "tiny.yaml", "--set", "model.path=./nowhere"]) == 1
+    assert main(["run", "tiny.yaml", "--set", "model.path=./nowhere"]) == 2
     assert "no such file or folder. Give a folder with safetensors" in capsys.readouterr().err
 
 

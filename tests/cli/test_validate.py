@@ -32,6 +32,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPA_PLUGINS", "none")
     Path("good.yaml").write_text(RECIPE, encoding="utf-8")
+    Path("prompts.jsonl").write_text('{"prompt": "Hello?"}\n', encoding="utf-8")
     Path("bad.yaml").write_text(RECIPE + "sed: 1\niterations: x\n", encoding="utf-8")
 
 
@@ -67,6 +68,68 @@ def test_problems() -> None:
         "3 problems. Nothing was run. Once mended, check again with: "
         "spa validate bad.yaml gone.yaml",
     ]
+
+
+def test_files_that_are_not_there_are_named_where_the_recipe_names_them(tmp_path: Path) -> None:
+    """Names of the hub, such as the model's here, are not looked up."""
+    Path("prompts.jsonl").unlink()
+    (tmp_path / "empty").mkdir()
+    judge = "judge: {use: constitution, backend: {use: hf, path: ./empty}}"
+    text = RECIPE.replace("judge: {use: constitution}", judge).replace(
+        "refine: {use: self-refine}",
+        "refine: {use: self-refine, backend: {use: hf, path: org/model, adapter: mine}}",
+    )
+    Path("bad.yaml").write_text(text, encoding="utf-8")
+    result = runner.invoke(app, ["bad.yaml"])
+    assert result.exit_code == 2
+    correct = (
+        "does not exist. Paths in a recipe are relative to the recipe file: correct this one, or "
+        "put the file there."
+    )
+    assert result.stderr.splitlines() == [
+        f"bad.yaml:4:23  prompts.path: {tmp_path}/prompts.jsonl {correct}",
+        f"bad.yaml:6:47  judge.backend.path: model '{tmp_path}/empty': {tmp_path}/empty holds no "
+        "config.json, so it is no model folder.",
+        f"bad.yaml:7:64  refine.backend.adapter: {tmp_path}/mine {correct}",
+        "3 problems. Nothing was run. Once mended, check again with: spa validate bad.yaml",
+    ]
+
+
+def test_a_folder_of_a_model_that_is_not_there(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["good.yaml", "--set", "model.path=./gone"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        f"--set model.path=./gone  model.path: model '{Path.cwd()}/gone': no such file or folder. "
+        "Give a folder with safetensors weights, a .gguf file,"
+    )
+
+
+def test_rows_of_prompts_that_cannot_be_used_are_all_counted(tmp_path: Path) -> None:
+    Path("prompts.jsonl").write_text('{"prompt": "Hi"}\n{"prompt": }\n', encoding="utf-8")
+    file = f"{tmp_path}/prompts.jsonl"
+    result = runner.invoke(app, ["good.yaml"])
+    assert result.exit_code == 2
+    wrong = "not valid JSON: Expecting value (column 12)."
+    assert result.stderr.startswith(f"good.yaml:4:1  prompts: {file}:2: {wrong}\n1 problem. ")
+    lines = ['{"prompt": ""}', '{"prompt": "Hi"}', '{"text": "Hi"}', *['{"prompt": }'] * 10]
+    Path("prompts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    result = runner.invoke(app, ["good.yaml"])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        f"good.yaml:4:1  prompts: prompt file {file}: 12 rows cannot be used:",
+        f"  {file}:1: the prompt in column 'prompt' is empty. Fill in or remove it.",
+        f"  {file}:3: there is no column 'prompt'. Present: 'text'. Name the right one with "
+        "prompt_column.",
+        *(f"  {file}:{line}: {wrong}" for line in range(4, 12)),
+        "  and 2 more",
+        "1 problem. Nothing was run. Once mended, check again with: spa validate good.yaml",
+    ]
+
+
+def test_sources_without_a_file_are_not_asked() -> None:
+    """A dataset of the hub may need a network."""
+    swap = ["--swap", "prompts=datasets", "--set", "prompts.name=org/nothing-like-this"]
+    assert runner.invoke(app, ["good.yaml", *swap]).exit_code == 0
 
 
 def test_json() -> None:

@@ -40,6 +40,17 @@ def test_the_two_largest_reasons_are_explained() -> None:
             ["prompts.limit=null", "refine.temperature=0", "generate.n=2"],
         ),
         (["refine.temperature=0", "generate.n=1"], "refined_not_better", []),
+        (
+            ["generate.n=4", "denoise=[{use: informativeness}]"],
+            "refined_not_better",
+            ["refine.temperature=0", "generate.n=3"],
+        ),
+        # It says itself that it needs three samples.
+        (
+            ["generate.n=3", "denoise=[{use: informativeness}]"],
+            "refined_not_better",
+            ["refine.temperature=0"],
+        ),
         (["generate.temperature=0.7"], "degenerate", ["generate.temperature=1"]),
         (["generate.temperature=1.0"], "degenerate", ["generate.temperature=1.25"]),
         (["generate.temperature=1.4"], "degenerate", ["generate.temperature=1.5"]),

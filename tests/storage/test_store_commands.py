@@ -169,6 +169,32 @@ def test_prune_asks_again_before_each_folder(runs: Path) -> None:
     assert OTHER in names(runs)
 
 
+def test_prune_gives_back_what_a_run_has_begun_to_use_meanwhile(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the last look the folder has another name already, and its lock is held."""
+    from spa.storage import pruning
+
+    plan = pruning.plan_prune(runs)
+    looked: list[bool] = []
+    find = pruning.find_runs
+    before = sorted(file.name for file in (runs / "store" / OTHER).iterdir())
+
+    def found(folder: Path) -> object:
+        there = (runs / "store" / OTHER).exists()
+        looked.append(there)
+        if not there:
+            UseLog(runs / "new").add(OTHER)
+        return find(folder)
+
+    monkeypatch.setattr(pruning, "find_runs", found)
+    done = pruning.prune(plan)
+    assert looked == [True, False]
+    assert done.kept == [(OTHER, "a run has begun to use it")]
+    assert sorted(file.name for file in (runs / "store" / OTHER).iterdir()) == before
+    assert not list((runs / "store").glob("removing.*"))
+
+
 def test_judge_checks_go_only_when_asked(runs: Path, capsys: Captured) -> None:
     check = f"judge-check-{2:016x}"
     (runs / "store" / check).mkdir()

@@ -10,6 +10,7 @@ import pytest
 
 from spa.cli import main
 from spa.engine.pipeline import run_recipe
+from spa.engine.planning import plan_run
 from spa.recipe import load_recipe
 from spa.types import RunEvent
 
@@ -59,6 +60,9 @@ def test_a_stopped_run_loses_nothing_and_a_moved_one_computes_nothing(
     runs.rename(tmp_path / "gone")
     assert contents(there) == whole
     capsys.readouterr()
+    changed = load_recipe(recipe_file, swaps=["loss=dpo"], sets=["generate.n=2"])
+    sample = next(stage for stage in plan_run(changed, there).stages if stage.title == "sample")
+    assert [str(change) for change in sample.changed] == ["generate.n: 3 -> 2"]
     assert main(["export", str(there / "r")]) == 0
     exported = tmp_path / "elsewhere" / "recipe.yaml"
     exported.parent.mkdir()

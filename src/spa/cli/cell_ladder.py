@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from spa.cli.amounts import clock
-from spa.cli.console import err
+from spa.cli.progress import LiveTable, LogLines, Timed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,49 +28,26 @@ _STYLE = {
 
 
 @dataclass(slots=True)
-class CellRung:
+class CellRung(Timed):
     """What is shown of one run."""
 
     label: str
-    state: str = "waiting"
     stage: str = ""
     note: str = ""
-    started: float = 0.0
-    seconds: float | None = None
-
-    def elapsed(self) -> float | None:
-        """Seconds that it took, or has taken so far."""
-        if self.seconds is not None:
-            return self.seconds
-        return time.monotonic() - self.started if self.state == "running" else None
 
 
-class CellLadder:
+class CellLadder(LogLines):
     """Listens to an ablation and writes a log line when a run starts, gets on and ends."""
 
     def __init__(self, cells: Sequence[CellRecord]) -> None:
         """Takes all runs, those that are done already included."""
+        super().__init__()
         self.rungs = {
             cell.run: CellRung(
-                cell.label, cell.status, note="from before" if cell.status == "done" else ""
+                cell.label, state=cell.status, note="from before" if cell.status == "done" else ""
             )
             for cell in cells
         }
-
-    def __enter__(self) -> CellLadder:
-        """Begins showing."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stops showing; a run under way counts as interrupted."""
-        for rung in self.rungs.values():
-            if rung.state == "running":
-                rung.seconds, rung.state = rung.elapsed(), "interrupted"
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Takes an event in."""
@@ -84,7 +60,16 @@ class CellLadder:
 
     def show(self, rung: CellRung) -> None:
         """Writes a log line."""
-        err().print(f"{time.strftime('%H:%M:%S')}  {self._line(rung)}", soft_wrap=True)
+        self.log(self._line(rung))
+
+    def under_way(self) -> str | None:
+        """The run that goes on."""
+        return next((self._line(r) for r in self.rungs.values() if r.state == "running"), None)
+
+    def stop(self) -> None:
+        """A run under way counts as interrupted."""
+        for rung in self.rungs.values():
+            rung.stop("interrupted")
 
     def _line(self, rung: CellRung) -> str:
         number = list(self.rungs.values()).index(rung) + 1
@@ -98,26 +83,8 @@ class CellLadder:
         return "  ".join(part for part in parts if part)
 
 
-class LiveCellLadder(CellLadder):
+class LiveCellLadder(LiveTable, CellLadder):
     """Shows all runs as a table that is drawn anew several times a second."""
-
-    def __enter__(self) -> LiveCellLadder:
-        """Begins drawing."""
-        from rich.live import Live
-
-        self._live = Live(get_renderable=self.table, console=err(), refresh_per_second=4)
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Draws the last state and leaves it on the screen."""
-        super().__exit__(kind, error, trace)
-        self._live.__exit__(kind, error, trace)
 
     def show(self, rung: CellRung) -> None:
         """Nothing to do: the table is drawn from the rungs at its own pace."""

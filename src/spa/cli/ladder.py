@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from spa.cli.amounts import clock
-from spa.cli.console import err
+from spa.cli.progress import LiveTable, LogLines, Timed
 from spa.types import RunEvent
 
 if TYPE_CHECKING:
@@ -18,33 +16,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Ladder", "LiveLadder", "Rung"]
 
-State = Literal["waiting", "running", "done", "cached", "stopped"]
 LOG_EVERY = 15.0  # seconds between log lines of one stage
-SILENCE = 60.0  # seconds after which a log line comes though nothing has happened
 EARLY = 0.05  # share of the rows that must come in before their rate says something
 _SIGN = {"waiting": "·", "running": "▸", "done": "✓", "cached": "✓", "stopped": "■"}
 
 
 @dataclass(slots=True)
-class Rung:
+class Rung(Timed):
     """What is shown of one stage."""
 
     name: str
-    state: State = "waiting"
     done: int = 0
     total: int | None = None
     failed: int = 0
     rate: float | None = None
-    started: float = 0.0
-    seconds: float | None = None
     note: str = ""
     first: tuple[float, int] | None = None
-
-    def elapsed(self) -> float | None:
-        """Seconds that it took, or has taken so far."""
-        if self.seconds is not None:
-            return self.seconds
-        return time.monotonic() - self.started if self.state == "running" else None
 
     def left(self) -> float | None:
         """Seconds that it will still take, from the rate since the first rows came.
@@ -60,31 +47,13 @@ class Rung:
         return (time.monotonic() - since) / come * (self.total - self.done)
 
 
-class Ladder:
+class Ladder(LogLines):
     """Listens to a run and writes a log line when a stage starts, goes on and ends."""
 
     def __init__(self, stages: Sequence[str]) -> None:
         """Takes the titles of all stages to come."""
+        super().__init__()
         self.rungs = {name: Rung(name) for name in stages}
-        self._logged = time.monotonic()
-        self._ended = threading.Event()
-
-    def __enter__(self) -> Ladder:
-        """Begins showing."""
-        threading.Thread(target=self._break_silence, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stops showing; stages under way count as stopped."""
-        self._ended.set()
-        for rung in self.rungs.values():
-            if rung.state == "running":
-                rung.seconds, rung.state = rung.elapsed(), "stopped"
 
     def __call__(self, event: RunEvent) -> None:
         """Takes an event in."""
@@ -96,43 +65,23 @@ class Ladder:
 
     def show(self, rung: Rung, event: RunEvent) -> None:
         """Writes a log line, unless the last one of the stage is only seconds old."""
-        now = time.monotonic()
-        if event.kind == "stage_progress" and now - self._logged < LOG_EVERY:
-            return
-        self._log(_line(rung))
+        recent = time.monotonic() - self.logged < LOG_EVERY
+        if event.kind != "stage_progress" or not recent:
+            self.log(_line(rung))
 
-    def _log(self, line: str) -> None:
-        self._logged = time.monotonic()
-        err().print(f"{time.strftime('%H:%M:%S')}  {line}", soft_wrap=True)
+    def under_way(self) -> str | None:
+        """The last stage that runs."""
+        running = [rung for rung in self.rungs.values() if rung.state == "running"]
+        return _line(running[-1]) if running else None
 
-    def _break_silence(self) -> None:
-        """Says what is under way where no event comes, as of a batch that ends all at once."""
-        while not self._ended.wait(max(0.1, self._logged + SILENCE - time.monotonic())):
-            if time.monotonic() - self._logged >= SILENCE:
-                running = [rung for rung in self.rungs.values() if rung.state == "running"]
-                self._log(_line(running[-1]) if running else "loading")
+    def stop(self) -> None:
+        """Stages under way count as stopped."""
+        for rung in self.rungs.values():
+            rung.stop("stopped")
 
 
-class LiveLadder(Ladder):
+class LiveLadder(LiveTable, Ladder):
     """Shows the whole ladder as a table that is drawn anew several times a second."""
-
-    def __enter__(self) -> LiveLadder:
-        """Begins drawing."""
-        from rich.live import Live
-
-        self._live = Live(get_renderable=self.table, console=err(), refresh_per_second=4)
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Draws the last state and leaves it on the screen."""
-        super().__exit__(kind, error, trace)
-        self._live.__exit__(kind, error, trace)
 
     def show(self, rung: Rung, event: RunEvent) -> None:
         """Nothing to do: the table is drawn from the rungs at its own pace."""

@@ -27,11 +27,13 @@ def validate(
 ) -> None:
     """Check a recipe without running it.
 
-    Every mistake is reported, with its place. No model is loaded.
+    Every mistake is reported, with its place. Files of models and prompts must be there, and every
+    row of the prompts must be right. No model is loaded, and no name of a hub is looked up.
     """
     from spa.cli.again import command_line
     from spa.cli.console import json_text
     from spa.cli.harmless import harmless
+    from spa.engine.inputs import input_problems
     from spa.engine.policy import untrainable
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
@@ -42,8 +44,9 @@ def validate(
     for path in recipes:
         try:
             recipe = load_recipe(path, sets=sets, swaps=swaps)
-            if (problem := untrainable(recipe)) is not None:
-                raise RecipeError([problem])
+            problem = untrainable(recipe)
+            if found := [*([problem] if problem else []), *input_problems(recipe)]:
+                raise RecipeError(found)
         except RecipeError as error:
             failed.append(path)
             records.append(_refused(path, error))

@@ -12,6 +12,7 @@ from typing import Any
 
 from spa.engine.funnel import FunnelStep
 from spa.engine.rows import VerdictRow
+from spa.fields import RecipeFacts
 from spa.order import score_margin
 from spa.recipe import Recipe
 from spa.types import Group
@@ -90,14 +91,30 @@ def _all_prompts(lost: _Lost) -> Iterator[str]:
 
 
 def _refined_not_better(lost: _Lost) -> Iterator[str]:
-    """The more samples, the better is the best of them, which the refined response must beat."""
+    """The more samples, the better is the best of them, which the refined response must beat.
+
+    As many of them as the other components need are left.
+    """
     yield from _all_prompts(lost)
     refine = lost.recipe.refine
     if refine is not None and (_number(refine.config, "temperature") or 0) > 0:
         yield "refine.temperature=0"
     count = _number(lost.recipe.generate.config, "n")
-    if count is not None and count > 1:
+    if count is not None and count > 1 and _suffices(lost.recipe, int(count) - 1):
         yield f"generate.n={count - 1:g}"
+
+
+def _suffices(recipe: Recipe, samples: int) -> bool:
+    """Whether no component says that it needs more samples of a prompt."""
+    facts = RecipeFacts(
+        objectives=tuple(each.name for each in recipe.objectives),
+        samples=samples,
+        refines=recipe.refine is not None,
+        rounds=recipe.iterations,
+        rewrites=getattr(getattr(recipe.refine, "config", None), "rewrites", True) is True,
+    )
+    checks = (getattr(each.config, "check_recipe", None) for each in recipe.components)
+    return not any(list(check(facts)) for check in checks if check is not None)
 
 
 def _unstable(lost: _Lost) -> Iterator[str]:

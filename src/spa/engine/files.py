@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from spa.errors import RunError
 from spa.jsonable import finite
 
@@ -71,8 +73,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """
     with disk_errors(path), unfinished(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        temporary.write_text(text, encoding="utf-8")
+        text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False)
+        # `json` indents with its slow encoder, and a manifest is written after every stage.
+        temporary.write_text(msgspec.json.format(text, indent=2) + "\n", encoding="utf-8")
         publish(temporary, path)
 
 

@@ -17,6 +17,7 @@ from spa.engine.context import RunContext
 from spa.engine.editions import Retry
 from spa.engine.failing import FailureLimit
 from spa.engine.files import disk_errors, write_json
+from spa.engine.inputs import refuse_missing
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import find_check
 from spa.engine.keys import stage_key
@@ -111,13 +112,15 @@ def run_recipe(
     Raises:
         NothingToTrainOn: If no preference pair is left.
         TooManyFailures: If more rows failed in a stage than the limit allows.
-        RecipeError: If a later stage could not be run on this model; nothing was done.
+        RecipeError: If a file that it names is not there, or a later stage could not be run on this
+            model, and nothing was done; or if a row of the prompts is not right.
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
     """
     check_components(recipe)
     if (problem := untrainable(recipe)) is not None:
         raise RecipeError([problem])
+    refuse_missing(recipe)
     with closing(ModelPool()) as models:
         context = RunContext(
             name=name or default_run_name(recipe),

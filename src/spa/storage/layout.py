@@ -7,6 +7,7 @@ import re
 from typing import Literal
 
 from spa.engine.judge_check import STAGES as CHECK_STAGES
+from spa.engine.keys import KEY_FILE
 from spa.engine.places import STORE
 from spa.training.outcome import REFERENCE_NOTE
 
@@ -41,11 +42,13 @@ _MODEL_FILE = re.compile(
     r"|chat_templates/[A-Za-z0-9._-]+\.jinja)"
 )
 _FILES: dict[Kind, frozenset[str]] = {
-    "stage": frozenset({"stage.json", "data.parquet", "failures.jsonl"}),
+    "stage": frozenset({"stage.json", KEY_FILE, "data.parquet", "failures.jsonl"}),
     "answers": frozenset({ANSWERS}),
-    "training": frozenset({"stage.json", "result.json", "training.json", REFERENCE_NOTE}),
+    "training": frozenset({"stage.json", KEY_FILE, "result.json", "training.json", REFERENCE_NOTE}),
     "reference": frozenset({"logprobs.safetensors"}),
-    "judge check": frozenset({"stage.json", "result.json", "data.parquet", "failures.jsonl"}),
+    "judge check": frozenset(
+        {"stage.json", KEY_FILE, "result.json", "data.parquet", "failures.jsonl"}
+    ),
 }
 
 

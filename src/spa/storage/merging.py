@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spa.engine.checksums import file_checksum, files_below
+from spa.engine.keys import KEY_FILE
 from spa.engine.lines import LineFile
 from spa.storage.layout import ANSWERS, is_archived
 
@@ -56,13 +57,13 @@ def _request(body: bytes) -> Any:  # noqa: ANN401 - what JSON holds
 
 
 def _contents(folder: Path) -> dict[str, str]:
-    """Checksums of what a stage made. Its marker and a training's notes tell times besides."""
+    """Checksums of what a stage made. Others tell times, or what its name says."""
     names = files_below(folder, *(each.name for each in folder.iterdir()))
     kept = [n for n in names if is_archived(folder.name, n) and n not in _TOLD]
     return {name: file_checksum(folder / name) for name in kept}
 
 
-_TOLD = ("stage.json", "result.json")
+_TOLD = ("stage.json", "result.json", KEY_FILE)
 
 
 def _same_rows(came: Path, there: Path) -> bool:

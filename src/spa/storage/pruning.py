@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from spa.engine.files import disk_errors
@@ -97,7 +98,8 @@ def plan_prune(runs: Path, drop: Collection[str] = (), *, judge_checks: bool = F
 def prune(plan: PrunePlan) -> Pruned:
     """Removes what a plan says, but for what is used by now.
 
-    Every folder is locked, looked for once more among what runs use, and renamed before it goes.
+    Every folder is locked and renamed, and then looked for once more among what runs use. A run notes
+    what it uses before it looks into it: one that notes it later finds nothing there.
 
     Raises:
         RunError: If something cannot be removed, or runs cannot be read any more.
@@ -121,9 +123,12 @@ def prune(plan: PrunePlan) -> Pruned:
                 kept.append((folder.name, "a run has begun to use it"))
                 continue
             try:
-                _remove(path)
+                removed = _remove(path, partial(_may_be_used, runs, folder.name))
             except RunError as error:
                 kept.append((folder.name, str(error)))
+                continue
+            if not removed:
+                kept.append((folder.name, "a run has begun to use it"))
                 continue
         gone.append(folder.name)
         freed += folder.bytes
@@ -158,8 +163,19 @@ def _reason_to_stay(folder: StoredFolder, *, judge_checks: bool) -> str | None:
     return None
 
 
-def _remove(path: Path) -> None:
+def _may_be_used(runs: Path, folder: str) -> bool:
+    return any(run.problem is not None or run.uses(folder) for run in find_runs(runs))
+
+
+def _remove(path: Path, needed: Callable[[], bool] = lambda: False) -> bool:
     """Renames a folder, so that nobody finds half of it, and deletes it.
+
+    Args:
+        path: The folder.
+        needed: Asked once it has another name, while its lock is held: whether it has to stay.
+
+    Returns:
+        Whether it is gone; False where it has its old name back.
 
     Raises:
         RunError: If somebody is writing there, or it cannot be removed.
@@ -167,7 +183,16 @@ def _remove(path: Path) -> None:
     aside = path.with_name(f"{REMOVING}{path.name}.{os.getpid()}")
     with writer_lock(path), disk_errors(path):
         path.rename(aside)
+        try:
+            stays = needed()
+        except BaseException:
+            aside.rename(path)
+            raise
+        if stays and not path.exists():  # else who needs it is making it anew
+            aside.rename(path)
+            return False
     _delete(aside)
+    return True
 
 
 def _delete(path: Path) -> None:

@@ -234,6 +234,19 @@ def test_mistakes_in_csv(tmp_path: Path, text: str, message: str) -> None:
     assert failure(csv(tmp_path, text), tmp_path) == message
 
 
+def test_all_rows_with_mistakes_are_counted_and_ten_named(tmp_path: Path) -> None:
+    """In a CSV file a row of the wrong width is one; where quotes are wrong, nothing after is."""
+    text = "prompt,kind\nHi,x\nno kind\n" + " ,x\n" * 10 + '"a"b,x\nnever,read,this\n'
+    first, *rows = failure(csv(tmp_path, text), tmp_path).splitlines()
+    assert first == "prompt file prompts.csv: 12 rows cannot be used:"
+    assert len(rows) == 11
+    assert rows[0].startswith("  prompts.csv:3: 1 fields, but the header names 2.")
+    assert rows[1] == (
+        "  prompts.csv:4: the prompt in column 'prompt' is empty. Fill in or remove it."
+    )
+    assert rows[-1] == "  and 2 more"
+
+
 def test_parquet_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "prompts.parquet"
     file.write_bytes(b"not parquet")

@@ -9,6 +9,7 @@ its output the answer::
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ def main(file: str, scratch: str) -> None:
     os.dup2(2, 1)  # what libraries print is no answer
     recipe = load(Path(file))
     run_recipe(recipe, runs=Path(scratch), name="warm")  # imports all that is imported lazily
+    gc.collect()
+    gc.freeze()  # else every copy looks at all that is loaded whenever it frees a model
     children: set[int] = set()
     _say(answers, {"ready": True})
     for line in sys.stdin:

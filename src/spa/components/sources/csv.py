@@ -51,17 +51,19 @@ class CsvSource:
         try:
             for row in reader:
                 place = f"{path}:{reader.line_num}"
-                _check_width(row, place, len(reader.fieldnames or ()))
-                yield place, row
-        except csv.Error as error:
-            raise SpaError(f"{path}:{reader.reader.line_num}: not valid CSV: {error}.") from None
+                wrong = _wrong_width(row, place, len(reader.fieldnames or ()))
+                yield place, row if wrong is None else SpaError(wrong)
+        except csv.Error as error:  # where the next row begins is not known
+            place = f"{path}:{reader.reader.line_num}"
+            yield place, SpaError(f"{place}: not valid CSV: {error}.")
 
 
-def _check_width(row: dict[str, str | list[str] | None], place: str, columns: int) -> None:
+def _wrong_width(row: dict[str, str | list[str] | None], place: str, columns: int) -> str | None:
     extra = row.get(_EXTRA)
     found = columns + len(extra) if extra else sum(value is not None for value in row.values())
-    if found != columns:
-        raise SpaError(
-            f"{place}: {found} fields, but the header names {columns}. Put quotes around texts that"
-            " hold the delimiter, or set delimiter."
-        )
+    if found == columns:
+        return None
+    return (
+        f"{place}: {found} fields, but the header names {columns}. Put quotes around texts that"
+        " hold the delimiter, or set delimiter."
+    )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import msgspec
+
 from spa.api import Prompt, SpaError
 from spa.components.sources.configs import JsonlConfig
 from spa.components.sources.files import content_fingerprint, read_bytes, read_text
 from spa.components.sources.rows import PlacedRow, prompts_from_rows
 
 __all__ = ["JsonlSource"]
+
+_decode = msgspec.json.Decoder().decode
 
 
 class JsonlSource:
@@ -36,15 +40,29 @@ class JsonlSource:
 
 def _rows(path: str) -> Iterator[PlacedRow]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
+        if not line or line.isspace():
             continue
         place = f"{path}:{number}"
         try:
-            row = json.loads(line)
+            row = _row(line)
         except json.JSONDecodeError as error:
-            raise SpaError(
-                f"{place}: not valid JSON: {error.msg} (column {error.colno})."
-            ) from None
-        if not isinstance(row, dict):
-            raise SpaError(f'{place}: every line must be a JSON object, like {{"prompt": "..."}}.')
-        yield place, row
+            said = f"{place}: not valid JSON: {error.msg} (column {error.colno})."
+            yield place, SpaError(said)
+            continue
+        if isinstance(row, dict):
+            yield place, row
+        else:
+            said = f'{place}: every line must be a JSON object, like {{"prompt": "..."}}.'
+            yield place, SpaError(said)
+
+
+def _row(line: str) -> object:
+    """The value of a line.
+
+    Raises:
+        JSONDecodeError: If it is none.
+    """
+    try:
+        return _decode(line)
+    except msgspec.DecodeError:
+        return json.loads(line)  # several times slower; it takes NaN, and says what is wrong where

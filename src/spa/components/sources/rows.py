@@ -18,11 +18,14 @@ from spa.components.sources.configs import ColumnsConfig
 
 __all__ = ["PlacedRow", "prompts_from_rows"]
 
-PlacedRow: TypeAlias = tuple[str, Mapping[str, object]]
-"""Where the row is (``"prompts.jsonl:3"``), and its columns."""
+PlacedRow: TypeAlias = tuple[str, Mapping[str, object] | SpaError]
+"""Where the row is (``"prompts.jsonl:3"``), and its columns, or why it has none."""
 
 _ROLES: tuple[str, ...] = get_args(Role)
 _HASH_LENGTH = 16
+_NAMED = 10  # rows with mistakes that a message names
+_IDS = (str, int)
+_PLAIN = (bool, int, str)
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -39,35 +42,72 @@ def prompts_from_rows(rows: Iterable[PlacedRow], config: ColumnsConfig, name: st
 
     Raises:
         SpaError: If a column is missing, a text is empty, a conversation is not well formed, an
-            id is there twice or not at all, or there is no row.
+            id is there twice or not at all, or there is no row. Up to ten rows are named, and the
+            others counted.
     """
+    reader = _Reader(config)
     prompts: list[Prompt] = []
-    places: dict[str, str] = {}
-    seen: Counter[str] = Counter()
-    id_column: str | None = None
-    for number, (place, row) in enumerate(rows):
-        if number == 0:
-            id_column = _id_column(row, config)
-        _refuse_half_characters(row, place)
-        messages = _messages(row, config, place)
-        own_id = _hash_id(messages, seen) if id_column is None else _given_id(row, id_column, place)
-        if own_id in places:
-            raise SpaError(
-                f"{place}: id {own_id!r} is there already, at {places[own_id]}. Ids must be unique:"
-                " change one, or name another column with id_column."
-            )
-        places[own_id] = place
-        used = {config.text_column, id_column}
-        meta = {key: _plain(value) for key, value in row.items() if key not in used}
-        prompts.append(Prompt(id=own_id, messages=messages, meta=meta))
+    mistakes: list[str] = []
+    count = 0
+    for place, row in rows:
+        try:
+            if isinstance(row, SpaError):
+                raise row
+            prompts.append(reader.prompt(place, row))
+        except SpaError as error:
+            count += 1
+            if count <= _NAMED:
+                mistakes.append(str(error))
+    if count == 1:
+        raise SpaError(mistakes[0])
+    if count:
+        more = [f"and {count - _NAMED:,} more"] if count > _NAMED else []
+        raise SpaError("\n  ".join([f"{name}: {count:,} rows cannot be used:", *mistakes, *more]))
     if not prompts:
         raise SpaError(f"{name} holds no prompts: it is empty. Add at least one row.")
     return prompts
 
 
+class _Reader:
+    """Makes prompts of rows, one after the other, and remembers their ids."""
+
+    def __init__(self, config: ColumnsConfig) -> None:
+        self._config = config
+        self._places: dict[str, str] = {}
+        self._seen: Counter[str] = Counter()
+        self._id_column: str | None = None
+        self._used: frozenset[str | None] = frozenset()
+        self._first = True
+
+    def prompt(self, place: str, row: Mapping[str, object]) -> Prompt:
+        """The prompt of a row.
+
+        Raises:
+            SpaError: If the row is not right.
+        """
+        config = self._config
+        if self._first:
+            self._first, self._id_column = False, _id_column(row, config)
+            self._used = frozenset({config.text_column, self._id_column})
+        _refuse_half_characters(row, place)
+        messages = _messages(row, config, place)
+        column = self._id_column
+        own_id = _hash_id(messages, self._seen) if column is None else _given_id(row, column, place)
+        if own_id in self._places:
+            raise SpaError(
+                f"{place}: id {own_id!r} is there already, at {self._places[own_id]}. Ids must be "
+                "unique: change one, or name another column with id_column."
+            )
+        self._places[own_id] = place
+        meta = {key: _plain(value) for key, value in row.items() if key not in self._used}
+        return Prompt(id=own_id, messages=messages, meta=meta)
+
+
 def _refuse_half_characters(row: Mapping[str, object], place: str) -> None:
     """Half of a surrogate pair, which JSON lets through, can be neither stored nor tokenized."""
     for column, value in row.items():
+        if type(value) is str and value.isascii() and column.isascii():
+            continue  # as nearly all are
         half = _half_character(column) or _half_character(value)
         if half is not None:
             raise SpaError(
@@ -107,7 +147,7 @@ def _column(row: Mapping[str, object], column: str, setting: str, place: str) ->
 
 def _given_id(row: Mapping[str, object], column: str, place: str) -> str:
     value = _column(row, column, "id_column", place)
-    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+    if isinstance(value, bool) or not isinstance(value, _IDS) or not str(value).strip():
         raise SpaError(f"{place}: the id in column {column!r} must be a text or a whole number.")
     return str(value)
 
@@ -168,7 +208,7 @@ def _message(turn: object, number: int, place: str) -> Message:
 
 def _plain(value: object) -> JsonValue:
     """What JSON can hold as it is; dates, bytes, infinities and the like as text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spa.engine.collection import rare_collection
 from spa.engine.context import RunContext
+from spa.engine.inputs import refuse_missing
 from spa.engine.interrupt import Interrupt
 from spa.engine.pipeline import default_run_name, plan_stages
 from spa.engine.planning.models import PlannedModels
@@ -31,11 +32,13 @@ def plan_run(recipe: Recipe, runs: Path, name: str | None = None) -> RunPlan:
         name: Name of the run; made from the recipe if None.
 
     Raises:
+        RecipeError: If a file that it names is not there, or a row of the prompts is not right.
         RunError: If the run's folder is another recipe's.
-        SpaError: If the prompts, a component or a model's files cannot be read.
+        SpaError: If a component or a model's files cannot be read.
     """
     if (problem := untrainable(recipe)) is not None:
         raise RecipeError([problem])
+    refuse_missing(recipe)
     with closing(PlannedModels()) as models:
         context = RunContext(
             name=name or default_run_name(recipe),

@@ -181,7 +181,7 @@ class Planner:
             else self._difference(stage.name, parts, stage.components, stage.backend)
         )
         if stage.name == "prompts":
-            rows: ExampleRows[Any] = counted_prompts(context.recipe.prompts)
+            rows: ExampleRows[Any] = counted_prompts(context.recipe)
             total = rows.count
             trial = Trial(0, 0, 0, 0, 0, ())
             answers = None
@@ -243,9 +243,12 @@ class Planner:
             if not kept.parts:
                 continue
             if kept.same_scheme:
-                told = key_changes(
-                    stage, kept.parts, parts, kinds, reads, (kept.fingerprints, fingerprints)
-                )
+                try:
+                    told = key_changes(
+                        stage, kept.parts, parts, kinds, reads, (kept.fingerprints, fingerprints)
+                    )
+                except (TypeError, ValueError, AttributeError, LookupError):
+                    continue  # it came with an archive, and spa did not write it
                 if told:
                     found.append((told, kept))
             else:

@@ -9,8 +9,9 @@ from typing import cast
 
 from spa.contracts import Source
 from spa.engine.components import create
+from spa.engine.inputs import reading_prompts
 from spa.engine.planning.examples import EACH_SPLIT, ExampleRows
-from spa.recipe import PromptsSpec
+from spa.recipe import PromptsSpec, Recipe
 from spa.types import Prompt
 
 __all__ = ["counted_prompts"]
@@ -19,15 +20,21 @@ _SECONDS = 2.0
 _CLOCK_EVERY = 1024
 
 
-def counted_prompts(section: PromptsSpec) -> ExampleRows[Prompt]:
+def counted_prompts(recipe: Recipe) -> ExampleRows[Prompt]:
     """The first prompts, and how many there are of each split; not known of a source that is slow.
 
     Args:
-        section: The recipe's section ``prompts``.
+        recipe: What would be run.
 
     Raises:
-        SpaError: If the source cannot be read.
+        RecipeError: If the file of prompts cannot be read, or a row of it is not right.
+        SpaError: If another source cannot be read.
     """
+    with reading_prompts(recipe):
+        return _counted(recipe.prompts)
+
+
+def _counted(section: PromptsSpec) -> ExampleRows[Prompt]:
     heldout = None if section.split is None else section.split.heldout
     source = cast("Source", create(section))
     until = time.monotonic() + _SECONDS

@@ -21,6 +21,7 @@ from spa.contracts import Source
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
+from spa.engine.inputs import reading_prompts
 from spa.engine.stages.base import run_stage
 from spa.engine.stages.stage import Stage, StageRows
 from spa.errors import RunError
@@ -39,7 +40,8 @@ def prompts_stage(context: RunContext) -> StageRows[Prompt]:
     """Runs the stage ``prompts``.
 
     Raises:
-        SpaError: If the source cannot be read.
+        RecipeError: If the file of prompts cannot be read, or a row of it is not right.
+        SpaError: If another source cannot be read.
         RunError: If there are no prompts, ids repeat, or the split leaves none to train on.
     """
     section = context.recipe.prompts
@@ -47,13 +49,16 @@ def prompts_stage(context: RunContext) -> StageRows[Prompt]:
     heldout = None if section.split is None else section.split.heldout
 
     def found() -> Iterator[Prompt]:
-        return islice(source.prompts(), section.limit)
+        with reading_prompts(context.recipe):
+            yield from islice(source.prompts(), section.limit)
 
     def divided() -> Iterator[Prompt]:
         prompts = divide(found, heldout, context.recipe.seed)
         return prompts if context.first is None else _first(prompts, context.first)
 
-    settings = {"source": source.fingerprint(), "limit": section.limit, "heldout": heldout}
+    with reading_prompts(context.recipe):
+        fingerprint = source.fingerprint()
+    settings = {"source": fingerprint, "limit": section.limit, "heldout": heldout}
     if context.first is not None:
         settings["first"] = context.first
     return run_stage(
