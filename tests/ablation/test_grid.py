@@ -36,7 +36,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def grid(recipe: Path, swaps=(), sets=(), seeds: int = 1) -> Grid:
-    return make_grid(recipe, read_axes(swaps, sets), seeds)
+    return make_grid([recipe], read_axes(swaps, sets), seeds)
 
 
 def labels(made: Grid) -> list[str]:
@@ -160,6 +160,57 @@ def test_what_no_cell_can_take_is_an_error_told_once(recipe: Path) -> None:
         grid(recipe, ["loss=spa,simpo"], ["loss.alpha=-1,2"])
     with pytest.raises(RecipeError, match=r"no section 'los'\. Did you mean 'loss'"):
         grid(recipe, ["los=spa,simpo"])
+
+
+@pytest.fixture
+def others(recipe: Path) -> list[Path]:
+    """The recipe and two that extend it, one with a seed of its own."""
+    files = [recipe, recipe.with_name("imitate.yaml"), recipe.with_name("later.yaml")]
+    texts = ["name: imitation\nloss: {use: sft}", "name: later\nseed: 40\nloss: {use: dpo}"]
+    for file, text in zip(files[1:], texts, strict=True):
+        file.write_text(f"extends: small.yaml\n{text}\n", encoding="utf-8")
+    return files
+
+
+def test_recipes_are_settings_under_their_names(others: list[Path]) -> None:
+    made = make_grid(others, (), seeds=2)
+    assert [(cell.setting, cell.seed) for cell in made.cells] == [
+        ("small", "seed=7"),
+        ("imitation", "seed=7"),
+        ("later", "seed=40"),
+        ("small", "seed=8"),
+        ("imitation", "seed=8"),
+        ("later", "seed=41"),
+    ]
+    assert [cell.recipe.seed for cell in made.cells] == [7, 7, 40, 8, 8, 41]
+    assert [cell.recipe_file for cell in made.cells[:3]] == [str(file) for file in others]
+    assert made.cells[1].run.startswith("imitation-seed=7-")
+    assert made.name.startswith("small-ablation-")
+
+
+def test_options_are_combined_with_every_recipe_that_has_their_key(others: list[Path]) -> None:
+    made = make_grid(others, read_axes([], ["loss.alpha=1,2", "train.epochs=3"]))
+    assert labels(made) == ["small, alpha=1", "small, alpha=2", "imitation", "later"]
+    assert [cell.recipe.train.epochs for cell in made.cells] == [3] * 4
+    assert made.notes == (
+        "--set loss.alpha is left out for imitation; later: unknown key for loss 'sft' (built in)",
+    )
+    made = make_grid(others[1:], read_axes(["denoise=none,consistency"], []))
+    assert labels(made)[1:3] == ["imitation, denoise=consistency", "later, denoise=none"]
+
+
+def test_recipes_of_one_name_are_refused(others: list[Path]) -> None:
+    others[2].write_text("extends: small.yaml\nname: imitation\n", encoding="utf-8")
+    told = r"imitate.yaml and .*later.yaml are both named 'imitation', .* another 'name'"
+    with pytest.raises(UsageError, match=told):
+        make_grid(others, ())
+
+
+def test_a_mistake_of_one_recipe_names_its_file(others: list[Path]) -> None:
+    others[1].write_text("extends: small.yaml\nloss: {use: sfft}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"imitate.yaml:2:\d+ .*'sfft'") as caught:
+        make_grid(others, (), seeds=2)
+    assert "(in the run imitate, seed=0 and 1 more)" in str(caught.value)
 
 
 @pytest.mark.parametrize(

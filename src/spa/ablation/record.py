@@ -42,6 +42,7 @@ class CellRecord:
             shares failed before, or ``interrupted``.
         error: Why it failed or was skipped.
         seconds: How long it took at the last start; None if it did not run.
+        recipe_file: Its recipe, as it was given; empty for the ablation's own.
     """
 
     run: str
@@ -52,6 +53,7 @@ class CellRecord:
     status: CellStatus = "waiting"
     error: str | None = None
     seconds: float | None = None
+    recipe_file: str = ""
 
     @property
     def label(self) -> str:
@@ -65,7 +67,7 @@ class AblationRecord:
 
     Attributes:
         name: Of the ablation, and of its folder.
-        recipe_file: The recipe, as it was given.
+        recipe_file: The first of its recipes, as it was given.
         command: What goes on with it.
         axes: A record a key that was set: ``option``, ``key`` and ``values``.
         notes: What was left out of the product of all values.
@@ -90,13 +92,11 @@ class AblationRecord:
         return [cell for cell in self.cells if cell.status in statuses]
 
 
-def record_of(
-    grid: Grid, name: str, recipe_file: str, command: str, options: Sequence[str] = ()
-) -> AblationRecord:
+def record_of(grid: Grid, name: str, command: str, options: Sequence[str] = ()) -> AblationRecord:
     """The record of an ablation of which nothing has run."""
     return AblationRecord(
         name=name,
-        recipe_file=recipe_file,
+        recipe_file=grid.cells[0].recipe_file,
         command=command,
         axes=[{**asdict(axis), "values": list(axis.values)} for axis in grid.axes],
         notes=list(grid.notes),
@@ -106,7 +106,14 @@ def record_of(
 
 
 def _cell(cell: GridCell) -> CellRecord:
-    return CellRecord(cell.run, cell.setting, cell.seed, list(cell.swaps), list(cell.sets))
+    return CellRecord(
+        run=cell.run,
+        setting=cell.setting,
+        seed=cell.seed,
+        swaps=list(cell.swaps),
+        sets=list(cell.sets),
+        recipe_file=cell.recipe_file,
+    )
 
 
 def write_record(folder: Path, record: AblationRecord) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spa.cli.options import MaxFailures, RecipeFile, RunsDir, check_name
+from spa.cli.options import MaxFailures, RunsDir, check_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,10 @@ __all__ = ["ablate"]
 
 def ablate(
     context: typer.Context,
-    recipe: RecipeFile,
+    recipes: Annotated[
+        list[Path],
+        typer.Argument(help="The recipe files; each is a setting.", metavar="RECIPE..."),
+    ],
     swaps: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,13 +52,13 @@ def ablate(
         typer.Option(
             "--seeds",
             min=1,
-            help="Run each setting with so many seeds: the recipe's and those that follow it.",
+            help="Run each setting with so many seeds: its recipe's and those that follow it.",
         ),
     ] = 1,
     runs_dir: RunsDir = Path("runs"),
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Name of the ablation. Default: made from the recipe."),
+        typer.Option("--name", help="Name of the ablation. Default: made from the first recipe."),
     ] = None,
     max_failures: MaxFailures = None,
     dry_run: Annotated[
@@ -66,7 +69,7 @@ def ablate(
         bool, typer.Option("--json", help="Print every event and the end as JSON lines on stdout.")
     ] = False,
 ) -> None:
-    """Run every combination of settings, and compare them.
+    """Run every combination of recipes and settings, and compare them.
 
     What runs have in common is computed once. A run that fails does not keep the others from
     running. The same command goes on with what is not done yet.
@@ -92,11 +95,11 @@ def ablate(
     limit = [] if max_failures is None else ["--max-failures", max_failures]
     if max_failures is not None:
         parse_limit(max_failures)
-    grid = make_grid(recipe, read_axes(swaps or (), sets or ()), seeds)
+    grid = make_grid(recipes, read_axes(swaps or (), sets or ()), seeds)
     seeding = ["--seeds", str(seeds)] if seeds > 1 else []
     options = [*seeding, *place_options(runs_dir, name), *limit]
-    again = command_line(context, "ablate", [recipe], sets or (), swaps or (), options)
-    record = record_of(grid, name or grid.name, str(recipe), again, limit)
+    again = command_line(context, "ablate", recipes, sets or (), swaps or (), options)
+    record = record_of(grid, name or grid.name, again, limit)
     _check_folder(runs_dir / record.name)
     quiet_libraries()
     planned = {
