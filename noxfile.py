@@ -29,6 +29,7 @@ ARMS = (
     "second-iteration",
 )
 """Recipes of either folder of recipes/reproduce-small; what the others are compared with first."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def bootstrap() -> NoReturn:
@@ -60,7 +61,7 @@ except ImportError:
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "docs", "tests", "vllm"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "browser", "vllm"]
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -108,6 +109,20 @@ def tests(session: nox.Session) -> None:
         *session.posargs,
         env={"SPA_REQUIRE_MODEL": "1"},
     )
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Tests the report in a real Chromium, which the machine must have."""
+    required = os.environ.get("SPA_REQUIRE_BROWSER") == "1"
+    if not required and not any(map(shutil.which, BROWSERS)):
+        session.skip(
+            "no Chromium is on the path, so the report was not tested in one. Install it, such as "
+            "by `apt-get install chromium`, and run: nox -s browser"
+        )
+    install(session, ".[browser]", "pytest-timeout")
+    hanging = ["--timeout", "400"]
+    session.run("pytest", "-m", "browser", *hanging, "tests/browser", *session.posargs)
 
 
 @nox.session

@@ -49,6 +49,11 @@ COMMANDS = (
         "compare", "spa.cli.compare:compare", "Compare finished runs, paired by held-out prompt."
     ),
     CommandPlace(
+        "report",
+        "spa.cli.report:report",
+        "Write what runs did as one page: figures, charts and examples.",
+    ),
+    CommandPlace(
         "export",
         "spa.cli.export:export",
         "Write a run's result in a form that other programs load, or its recipe.",

@@ -1,36 +1,15 @@
-r"""Shows text of others without letting it steer the terminal or the eye of its reader.
-
-What models write, and what strangers' recipes and archives hold, may carry escape sequences, or
-marks that turn the direction of writing so that a text reads otherwise than it is. They are shown
-as what they are, ``\x1b`` or ``\u202e``, and do nothing.
-"""
+"""`spa.harmless.harmless` for what rich prints."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from spa.harmless import harmless
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = ["harmless", "harmless_text"]
-
-# C0 but tab and line feed, DEL and C1; line and paragraph separators; embeddings, overrides and
-# isolates of direction; halves of a character, which no output can encode.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_BYTE = 0xFF
-
-
-def harmless(text: str, *, one_line: bool = False) -> str:
-    r"""The text, with what steers a terminal written out as ``\xNN`` or ``\uNNNN``.
-
-    Args:
-        text: Of anyone. Markup in it is text like any other: consoles of spa never read it.
-        one_line: Whether line breaks and tabs become spaces, too, as for a cell of a table.
-    """
-    if one_line:
-        text = " ".join(text.split())
-    return _STEERING.sub(_written_out, text)
 
 
 def harmless_text(text: str, style: str = "", *, one_line: bool = False) -> Text:
@@ -44,8 +23,3 @@ def harmless_text(text: str, style: str = "", *, one_line: bool = False) -> Text
     from rich.text import Text
 
     return Text(harmless(text, one_line=one_line), style=style)
-
-
-def _written_out(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code <= _BYTE else f"\\u{code:04x}"

@@ -1,0 +1,85 @@
+// One example. All text of models and sources is set as text: nothing of it is ever read as HTML.
+(() => {
+  "use strict";
+  const NAMES = { sample: "sample", refined: "refined", base: "before training" };
+
+  const make = (tag, kind, ...parts) => {
+    const element = document.createElement(tag);
+    if (kind) element.className = kind;
+    element.append(...parts.filter((part) => part !== null && part !== undefined && part !== ""));
+    return element;
+  };
+  const number = (value) => (typeof value === "number" ? value.toFixed(2) : "–");
+  const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+
+  const best = (responses, name) => {
+    const known = responses.map((each) => (each.scores[name] || [])[0]).filter((v) => typeof v === "number");
+    return known.length ? Math.max(...known) : null;
+  };
+  // What a response is measured against: the same answer before training, or the best sample.
+  const measure = (example, response, name) => {
+    if (response.by === "sample" || response.by === "base") return null;
+    const against = example.responses.filter((each) => each.by === (response.by === "refined" ? "sample" : "base"));
+    return best(against, name);
+  };
+  const score = (example, response, name) => {
+    const [value, reason] = response.scores[name];
+    const element = make("span", "", name + " ", typeof value === "number" ? number(value) : "unscored: " + reason);
+    const other = measure(example, response, name);
+    if (typeof value === "number" && other !== null && Math.abs(value - other) > 0.005) {
+      element.append(" ", make("span", value > other ? "good" : "bad", signed(value - other)));
+    }
+    return element;
+  };
+  const card = (example, response, objectives) => {
+    const name = NAMES[response.by] || "after training (" + response.by + ")";
+    const cut = response.finish_reason === "length" ? ", cut at the token limit" : "";
+    const scores = objectives.filter((each) => Object.hasOwn(response.scores, each));
+    const dropped = example.verdict && (example.verdict.drop || []).includes(response.id) ? ", dropped" : "";
+    return make("div", "card",
+      make("b", "", response.id + ", " + name + cut + dropped),
+      make("div", "scores", ...scores.map((each) => score(example, response, each))),
+      response.system ? make("p", "reading", "system: " + response.system) : null,
+      make("p", response.text ? "text" : "text dim", response.text || "(empty)"));
+  };
+  const facts = (title, lines) => (lines.length
+    ? [make("h4", "", title), make("ul", "facts", ...lines.map((each) => make("li", "", each)))] : []);
+  const details = (mapping) => Object.entries(mapping || {})
+    .map(([key, value]) => key + " " + (typeof value === "number" ? Number(value.toPrecision(4)) : JSON.stringify(value)))
+    .join(", ");
+  const verdicts = (example) => {
+    const verdict = example.verdict;
+    if (!verdict) return [];
+    const said = verdict.verdicts.map((each) =>
+      each.denoiser + ": " + (each.keep ? "kept, " : "dropped, ") + each.reason + (details(each.details) ? " (" + details(each.details) + ")" : ""));
+    return said.length ? said : [(verdict.keep ? "kept" : "lost at " + verdict.lost_at) + ": " + verdict.reason];
+  };
+  const pairs = (example) => example.pairs.map((each) =>
+    each.chosen + " over " + each.rejected + (each.decided_by ? " by " + each.decided_by : "")
+    + ", margin " + number(each.margin) + ", gap " + number(each.gap));
+  const evaluations = (example) => Object.entries(example.evaluations)
+    .filter(([name]) => !name.startsWith("judge-scores")) // they are in the scores above
+    .map(([name, record]) =>
+    name + ": " + Object.entries(record)
+      .filter(([key]) => key !== "prompt_id" && key !== "models")
+      .map(([key, value]) => key + " " + (typeof value === "number" ? Number(value.toPrecision(4)) : JSON.stringify(value)))
+      .join(", "));
+
+  window.spaReport.detail = (example, run) => {
+    const turn = (each) => make("div", "turn", make("b", "", each.role), make("p", "text", each.content));
+    const kind = example.split === "heldout" ? "held-out prompt" : "training prompt";
+    const cards = example.responses.map((each) => card(example, each, run.objectives));
+    return [
+      make("h3", "", example.id),
+      make("p", "sub", kind + " of round " + run.round + (example.told ? ": " + example.told : "")
+        + (example.flips ? "; the order of what was shown decided " + example.flips + (example.flips === 1 ? " time" : " times") : "")),
+      ...example.messages.map(turn),
+      cards.length ? make("h4", "", example.split === "heldout" ? "Answers before and after training" : "Responses; a difference is to the best sample") : null,
+      make("div", "cards", ...cards),
+      ...facts("Denoising", verdicts(example)),
+      ...facts("Pairs", pairs(example)),
+      ...facts("Evaluation", evaluations(example)),
+      ...facts("Failed", example.failures.map((each) => each.stage + " " + each.job + ": " + each.reason + ", " + each.message)),
+    ].filter(Boolean);
+  };
+})();

@@ -1,0 +1,228 @@
+"""The report in a real browser: it opens from disk, obeys its keys, and runs no stranger's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+DRAWN = "html[data-charts=drawn][data-examples=shown]"
+CHARTS = 10
+Open = Callable[..., "object"]
+
+
+@pytest.fixture
+def opened(chromium) -> Iterator[Open]:
+    """Opens a page; what it writes on the console and asks of a network is a failure."""
+    problems: list[str] = []
+    contexts = []
+
+    def open_page(file: Path, place: str = "", **settings):
+        context = chromium.new_context(offline=True, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        address = file.as_uri()
+        page.on("console", lambda each: problems.append(f"console: {each.text}"))
+        page.on("pageerror", lambda each: problems.append(f"error: {each}"))
+        page.on("dialog", lambda each: problems.append(f"dialog: {each.message}"))
+        page.on(
+            "request",
+            lambda each: (
+                each.url.startswith((address, "data:")) or problems.append(f"request: {each.url}")
+            ),
+        )
+        page.goto(address + place)
+        page.wait_for_selector(DRAWN)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def shown(page) -> str:
+    return page.locator("#detail h3").inner_text()
+
+
+def count(page) -> str:
+    return page.locator("#count").inner_text()
+
+
+def test_opens_from_disk_with_every_chart_drawn(opened: Open, small: Path) -> None:
+    page = opened(small)
+    drawn = page.locator(".plot svg.marks")
+    assert drawn.count() == page.locator(".plot").count() == CHARTS
+    for chart in drawn.all():
+        box = chart.bounding_box()
+        assert box["width"] > 200
+        assert box["height"] > 50
+    for name in ("base", "trained"):  # a circle and a triangle for each of two runs
+        assert name in page.locator("#charts-data").text_content()
+    assert page.locator("#chart-pareto .mark-symbol path").count() == 2 * 2
+
+
+def test_filters_search_and_counts(opened: Open, small: Path) -> None:
+    page = opened(small)
+    assert count(page) == "18 of 18"
+    page.select_option("#filter", "regressions")
+    assert count(page) == "2 of 18"
+    assert shown(page) == "h0000"
+    page.select_option("#filter", "unscored")
+    assert (count(page), shown(page)) == ("1 of 18", "h0009")
+    page.select_option("#filter", "")
+    page.select_option("#reason", "refined_not_better")
+    assert count(page) == "2 of 18"
+    page.select_option("#reason", "")
+    page.select_option("#stage", "pairs")
+    assert count(page) == "6 of 18"
+    page.keyboard.press("Escape")
+    assert count(page) == "18 of 18"
+    page.keyboard.press("/")
+    page.keyboard.type("answer H0003/A0")
+    assert (count(page), shown(page)) == ("1 of 18", "h0003")
+    page.fill("#search", "nowhere to be found")
+    assert "No example fits" in page.locator("#detail").inner_text()
+    page.select_option("#run", "1")
+    assert page.locator("#run option:checked").inner_text() == "second"
+
+
+def test_keys_and_clicks_go_through_the_examples(opened: Open, small: Path) -> None:
+    page = opened(small)
+    assert shown(page) == "t0000"
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert shown(page) == "t0002"
+    page.keyboard.press("k")
+    assert shown(page) == "t0001"
+    page.locator("#examples").scroll_into_view_if_needed()
+    page.evaluate("document.getElementById('examples').scrollIntoView()")
+    page.keyboard.press("ArrowDown")
+    assert shown(page) == "t0002"
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("k")
+    page.keyboard.press("k")  # there is nothing before the first
+    assert shown(page) == "t0000"
+    page.locator(".item", has_text="t0005").click()
+    assert shown(page) == "t0005"
+    assert page.locator(".item[aria-selected=true]").count() == 1
+    page.locator("#search").focus()
+    page.keyboard.type("j")
+    assert shown(page) != "t0006"  # typing is no command
+
+
+def test_an_address_leads_to_what_was_shown(opened: Open, small: Path) -> None:
+    page = opened(small, "#run=1&filter=regressions&example=h0005")
+    assert (shown(page), count(page)) == ("h0005", "2 of 18")
+    assert page.locator("#run").input_value() == "1"
+    assert page.evaluate("document.getElementById('examples').getBoundingClientRect().top") < 200
+    page.keyboard.press("k")
+    assert "example=h0000" in page.url
+    again = opened(small, page.url[page.url.index("#") :])
+    assert (shown(again), count(again)) == ("h0000", "2 of 18")
+    again.evaluate("location.hash = '#filter=nothing-of-this-name&run=99'")
+    again.wait_for_function("document.getElementById('count').textContent === '0 of 18'")
+    assert again.locator("#run").input_value() == "0"
+
+
+def test_the_funnel_leads_to_what_was_dropped(opened: Open, small: Path) -> None:
+    page = opened(small)
+    bars = page.locator("#chart-funnel-1-1 .mark-rect path")
+    lost = [bar for bar in bars.all() if "refined_not_better" in bar.get_attribute("aria-label")]
+    assert len(lost) == 1
+    lost[0].click()
+    page.wait_for_function("location.hash.includes('refined_not_better')")
+    assert (shown(page), count(page)) == ("t0003", "2 of 18")
+    assert page.locator("#run").input_value() == "1"
+    page.keyboard.press("Escape")
+    page.locator("#funnel a", has_text="refined_not_better").first.click()
+    page.wait_for_function("document.getElementById('count').textContent === '2 of 18'")
+    assert page.locator("#run").input_value() == "0"
+
+
+def test_what_models_wrote_is_shown_and_does_nothing(opened: Open, small: Path) -> None:
+    page = opened(small)
+    text = page.locator("#detail .card .text").first.inner_text()
+    assert "<script>alert(1)</script></script><!-- <img src=x onerror=alert(2)>" in text
+    assert r"\x1b[2J\x9b31mred\u202eevil {{ 7 * 7 }}" in text
+    assert page.locator("#detail script, #detail img, .item img").count() == 0
+    assert page.locator("#list").inner_text().count("<script>") > 0
+    # Even a script that got into the page would not run.
+    ran = page.evaluate(
+        """() => new Promise((resolve) => {
+            document.addEventListener("securitypolicyviolation", () => resolve("refused"));
+            const script = document.createElement("script");
+            script.textContent = "window.stranger = true";
+            document.body.append(script);
+            setTimeout(() => resolve(window.stranger ? "ran" : "silent"), 2000);
+        })"""
+    )
+    assert ran == "refused"
+
+
+def test_five_thousand_examples_filter_in_under_200_ms(opened: Open, large: Path) -> None:
+    page = opened(large)
+    assert count(page) == "5,000 of 5,000"
+    measured = page.evaluate(
+        """() => {
+            const timed = (act) => {
+                const begun = performance.now();
+                act();
+                document.body.getBoundingClientRect(); // lays the page out
+                return performance.now() - begun;
+            };
+            const choose = (id, value) => () => {
+                const field = document.getElementById(id);
+                field.value = value;
+                field.dispatchEvent(new Event(id === "search" ? "input" : "change"));
+            };
+            const acts = {
+                regressions: choose("filter", "regressions"), flips: choose("filter", "flips"),
+                all: choose("filter", ""), reason: choose("reason", "refined_not_better"),
+                reasons: choose("reason", ""), search: choose("search", "t01"), found: choose("search", ""),
+            };
+            const best = {};
+            for (let turn = 0; turn < 5; turn++) {
+                for (const [name, act] of Object.entries(acts)) {
+                    best[name] = Math.min(best[name] ?? Infinity, timed(act));
+                }
+            }
+            return best;
+        }"""
+    )
+    print("milliseconds:", {name: round(value, 1) for name, value in measured.items()})
+    assert max(measured.values()) < 200, measured
+    assert page.locator(".item").count() < 60  # the others are not in the document
+    page.evaluate("document.getElementById('list').scrollTop = 48 * 4000")
+    page.wait_for_function("document.querySelector('.item').textContent.includes('h09')")
+
+
+def test_themes_follow_the_system_and_the_button(opened: Open, small: Path) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('.plot svg text')).fill"
+    dark = opened(small, color_scheme="dark")
+    assert (dark.evaluate(paper), dark.evaluate(ink)) == ("rgb(20, 23, 26)", "rgb(230, 233, 236)")
+    dark.click("#theme")
+    assert dark.evaluate(paper) == "rgb(255, 255, 255)"
+    assert dark.evaluate(ink) == "rgb(28, 32, 36)"
+    dark.click("#theme")
+    assert dark.evaluate(paper) == "rgb(20, 23, 26)"
+    dark.emulate_media(media="print")  # paper is white, whatever the theme
+    assert dark.evaluate(paper) == "rgb(255, 255, 255)"
+
+
+def test_print_clips_no_chart_and_no_table(opened: Open, small: Path) -> None:
+    width = 680  # an A4 page with its margins
+    page = opened(small, viewport={"width": width, "height": 960})
+    page.emulate_media(media="print")
+    for element in page.locator(".plot svg, table").all():
+        box = element.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width + 1
+    hidden = page.locator("nav, #filters, #list, #theme")
+    assert not any(each.is_visible() for each in hidden.all())
+    assert page.pdf(format="A4").startswith(b"%PDF")
