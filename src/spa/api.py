@@ -44,7 +44,12 @@ from spa.fields import (
 from spa.order import lexicographic_key, score_gap, score_margin
 from spa.plugins.component import Component
 from spa.plugins.markers import hookimpl
-from spa.statistics import MeanInterval, mean_interval, rate_interval
+from spa.statistics import (
+    MeanInterval,
+    mean_interval,
+    rate_interval,
+    share_difference_interval,
+)
 from spa.types import (
     ChatRequest,
     ChatResult,
@@ -137,4 +142,5 @@ __all__ = [
     "resolve_path",
     "score_gap",
     "score_margin",
+    "share_difference_interval",
 ]

@@ -104,6 +104,7 @@ def test_json_is_one_record(capsys: Captured) -> None:
     assert (record["probes"], record["sources"]) == (2, ["mine.jsonl"])
     assert [each["objective"] for each in record["objectives"]] == ["helpfulness"]
     assert record["overall"]["basis"] == "within prompts"
+    assert record["overall"]["calibration"] is None, "four answers fill no bins"
     assert record["next"].endswith(" --probes mine.jsonl --runs-dir elsewhere")
     assert Path("elsewhere", "store").is_dir()
     assert not Path("runs").exists()
@@ -118,6 +119,8 @@ def test_a_rule_based_judge_with_a_signal_is_usable(
     assert main(["judge-check", "rules.yaml"]) == 0
     said = capsys.readouterr().out
     assert "Judge:   usable, AUC " in said
+    assert "Calibration: scores as probabilities" in said
+    assert "Brier score 0." in said
     assert cells(said, "all")[-1].strip() == "usable"
     assert "carries little signal" not in said
     assert said.endswith("Next:    spa run rules.yaml\n")

@@ -199,13 +199,15 @@ def test_runs_that_differ_in_their_seeds_are_pooled(make_run: MakeRun) -> None:
     assert second.sure
     text = as_markdown(comparison)
     assert "| 7.35 ± 1.00 **+1.00 [+1.00, +1.00]** |" in text
-    assert "bootstrap intervals over prompts and seeds" in text
+    assert "t intervals over prompts and seeds" in text
     assert as_csv(comparison).splitlines()[0].endswith(",runs,spread")
 
     without = compare_settings([settings[0], Setting("other", settings[1].runs[1:])])
     assert without.notes == (
         "setting other does not have the seeds of base: differences are of the seeds that both "
         "have",
+        "two seeds say little of how much seeds differ: where they differ much, intervals of 95% "
+        "cover 88%. Run three or more",
     )
 
 

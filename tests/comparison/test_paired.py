@@ -32,8 +32,14 @@ def test_the_same_prompts_are_compared_whatever_their_order() -> None:
 def test_the_interval_is_the_bootstrap_of_scipy() -> None:
     found = paired_difference(LATER, EARLIER, resamples=5000, seed=3)
     values = np.array([LATER[name] - EARLIER[name] for name in sorted(EARLIER)])
+    n = len(values)
     expected = stats.bootstrap(
-        (values,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(3)
+        (values,),
+        np.mean,
+        n_resamples=5000,
+        confidence_level=2 * stats.norm.cdf(stats.t.ppf(0.975, n - 1) * (n / (n - 1)) ** 0.5) - 1,
+        method="percentile",
+        rng=np.random.default_rng(3),
     ).confidence_interval
     assert found is not None
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
@@ -50,6 +56,18 @@ def test_one_prompt_has_no_interval_and_equal_values_no_width() -> None:
     same = paired_difference(EARLIER, EARLIER)
     assert same is not None
     assert (same.mean, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
+    assert same.same
+    assert not one.same
+
+
+def test_shares_of_prompts_that_agree_on_all_may_still_differ() -> None:
+    right = {f"p{i}": float(i % 3 > 0) for i in range(20)}
+    found = paired_difference(right, right)
+    assert found is not None
+    assert found.same
+    assert (found.low, found.high) == pytest.approx((-0.126, 0.126), abs=0.001)
+    scores = {name: value + 1 for name, value in right.items()}
+    assert paired_difference(scores, scores).high == 0  # type: ignore[union-attr]
 
 
 def closed_test(p_values: list[float], place: int) -> float:
@@ -70,6 +88,16 @@ def test_holm_is_the_closed_test(p_values: list[float]) -> None:
         assert math.isclose(found, closed_test(p_values, place), abs_tol=1e-12)
 
 
+def test_holm_is_that_of_statsmodels() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 9, 40):
+        p_values = (rng.random(count) ** 3).tolist()
+        p_values[-1] = p_values[0]
+        expected = multitest.multipletests(p_values, method="holm")[1]
+        assert holm(p_values) == pytest.approx(expected.tolist(), abs=1e-9)
+
+
 def test_what_has_no_p_value_does_not_count() -> None:
     assert holm([None, 0.01, None, 0.04]) == [None, 0.02, None, 0.04]
     assert holm([]) == []
@@ -86,27 +114,33 @@ def test_over_seeds_a_difference_is_taken_within_a_seed_and_prompt() -> None:
     assert found is not None
     assert found.by_seed == pytest.approx((0.8, 1.0))
     assert found.mean == pytest.approx(0.9)
-    assert (found.n, found.p_value) == (7, pytest.approx(2 / 2**7, abs=1e-12))
+    assert found.n == 7
+    assert found.low < found.mean < found.high
+    assert 0 < found.p_value < 1
 
 
-def test_the_interval_over_seeds_has_the_variance_of_drawing_both() -> None:
+def test_over_seeds_the_same_difference_everywhere_is_tested_by_signs() -> None:
+    zero = {seed: dict.fromkeys(EARLIER, 0.0) for seed in "012"}
+    found = paired_over_seeds({seed: dict.fromkeys(EARLIER, 0.5) for seed in "012"}, zero)
+    assert (found.mean, found.low, found.high) == (0.5, 0.5, 0.5)
+    assert found.p_value == pytest.approx(2 / 2**7, abs=1e-12)
+    same = paired_over_seeds(zero, zero)
+    assert same.same
+    assert (same.low, same.high, same.p_value) == (0.0, 0.0, 1.0)
+
+
+def test_over_seeds_that_disagree_the_interval_is_wider_than_over_prompts_alone() -> None:
     rng = np.random.default_rng(0)
-    seeds, prompts = 8, 40
-    table = (
-        rng.normal(size=(seeds, 1))
-        + rng.normal(size=(1, prompts))
-        + 0.1 * rng.normal(size=(seeds, prompts))
-    )
-    later = {str(s): {str(p): table[s, p] for p in range(prompts)} for s in range(seeds)}
+    parts = [s * rng.normal(size=x) for s, x in ((4, (3, 1)), (1, (1, 40)), (0.1, (3, 40)))]
+    table = sum(parts)
+    later = {str(s): {str(p): table[s, p] for p in range(40)} for s in range(3)}
     zero = {seed: dict.fromkeys(values, 0.0) for seed, values in later.items()}
     found = paired_over_seeds(later, zero)
-    assert found is not None
-    # The mean's variance is that of the seeds' means plus that of the prompts' means, nearly.
-    spread = math.sqrt(table.mean(1).var() / seeds + table.mean(0).var() / prompts)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
-    # Drawing prompts alone would say less than half of it.
-    alone = paired_difference({str(p): table.mean(0)[p] for p in range(prompts)}, zero["0"])
-    assert alone.high - alone.low < 0.75 * (found.high - found.low)
+    alone = paired_difference({str(p): table.mean(0)[p] for p in range(40)}, zero["0"])
+    # A t interval of three seeds: 4.3 standard errors to each side.
+    assert found.high - found.low > 2 * 4 * table.mean(axis=1).std(ddof=1) / 3**0.5
+    assert alone.high - alone.low < 0.5 * (found.high - found.low)
+    assert found.p_value > 0.05
 
 
 def test_seeds_with_other_prompts_are_paired_each_by_its_own() -> None:

@@ -104,6 +104,10 @@ def _print(result: Mapping[str, Any], following: str) -> None:
     console.print(_table([*result["objectives"], result["overall"]]))
     notes = [MEANING[result["verdict"]]]
     overall = result["overall"]
+    if overall["calibration"] is not None:
+        console.print()
+        console.print(_reliability(overall["calibration"]["bins"]))
+        console.print(_calibration(overall["calibration"]), soft_wrap=True)
     if overall["prompts"] < FEWEST_PROMPTS:
         count = "1 prompt" if overall["prompts"] == 1 else f"{overall['prompts']} prompts"
         notes.append(f"It rests on {count}; with fewer than {FEWEST_PROMPTS} nothing is said.")
@@ -153,6 +157,37 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             row["verdict"],
         )
     return table
+
+
+def _reliability(bins: Sequence[Mapping[str, Any]]) -> Table:
+    from spa.cli.summary import plain_table
+
+    table = plain_table("Calibration: scores as probabilities that an answer is a better one")
+    for name in ("scores", "answers", "place on the scale", "better [95 %]"):
+        table.add_column(name, justify="right")
+    for each in bins:
+        table.add_row(
+            f"{each['lowest']:.2f} to {each['highest']:.2f}",
+            str(each["answers"]),
+            f"{each['said']:.2f}",
+            _interval(each["better"], each["low"], each["high"]),
+        )
+    return table
+
+
+def _calibration(found: Mapping[str, Any]) -> str:
+    text = (
+        f"Calibration error {found['error']:.2f}, where chance gives {found['chance']:.2f} and "
+        f"seldom more than {found['chance_high']:.2f}; Brier score "
+        f"{_interval(found['brier'], found['brier_low'], found['brier_high'])}, 0.25 for always "
+        "saying one half."
+    )
+    if found["error"] <= found["chance_high"]:
+        return text
+    return (
+        f"{text} As probabilities the scores are off. Pairs rest on their order alone; thresholds "
+        "and mean scores do not."
+    )
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> str:

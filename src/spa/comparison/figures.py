@@ -20,6 +20,11 @@ from spa.types import JsonValue
 
 __all__ = ["CONFIDENCE", "Cell", "Comparison", "Line", "Setting", "compare", "compare_settings"]
 
+_TWO_SEEDS = (
+    "two seeds say little of how much seeds differ: where they differ much, intervals of 95% cover "
+    "88%. Run three or more"
+)
+
 _BySeed: TypeAlias = Mapping[str, Mapping[Figure, FigureSeries]]
 """The figures of a setting's runs by their seeds."""
 
@@ -227,6 +232,8 @@ def _notes(
                 "it held out others or some could not be scored; differences are of those that "
                 "both have"
             )
+    if any(len(own.keys() & first.keys()) == 2 for own in series[1:]):
+        notes.append(_TWO_SEEDS)
     judges = {str((run.recipe.get("judge"), run.recipe.get("objectives"))) for run in runs}
     if len(judges) > 1:
         notes.append("judges or objectives differ, so that scores are not of one scale")

@@ -111,20 +111,20 @@ def long_rows(comparison: Comparison) -> list[tuple[str, str, Cell]]:
 
 def _is_same(cell: Cell, first: Cell) -> bool:
     found = cell.difference
-    equal = found is None or found.low == found.high == found.mean == 0
+    equal = found is None or found.same
     return equal and cell.value == first.value
 
 
 def explanation(comparison: Comparison) -> str:
     """What the differences are."""
     seeds = max((cell.runs for line in comparison.lines for cell in line.cells), default=1)
-    drawn = "" if seeds == 1 else " over prompts and seeds"
+    kind = "bootstrap intervals" if seeds == 1 else "t intervals over prompts and seeds"
     spread = (
         "" if seeds == 1 else " Behind \N{PLUS-MINUS SIGN} is the standard deviation over seeds."
     )
     return (
-        f"Differences to {comparison.runs[0]}, paired by prompt, with {CONFIDENCE:.0%} bootstrap "
-        f"intervals{drawn}; bold where 0 is excluded and the p-value, adjusted by Holm's method "
+        f"Differences to {comparison.runs[0]}, paired by prompt, with {CONFIDENCE:.0%} {kind}; "
+        f"bold where 0 is excluded and the p-value, adjusted by Holm's method "
         f"for {comparison.tests} differences, is below {1 - CONFIDENCE:.2g}.{spread}"
     )
 
@@ -156,7 +156,7 @@ def shown_difference(cell: Cell) -> str:
         return ""
     if found.low is None or found.high is None:
         return f"{found.mean:+.2f}"
-    if found.low == found.high == 0:
+    if found.same:
         return "the same"
     return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
 

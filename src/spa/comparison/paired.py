@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spa.statistics import mean_interval
+from spa.comparison.pooled import pooled_mean
+from spa.statistics import mean_interval, share_difference_interval
 
 __all__ = ["PairedDifference", "holm", "paired_difference", "paired_over_seeds"]
-
-_DRAWS_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +22,13 @@ class PairedDifference:
 
     Attributes:
         mean: Later less earlier.
-        low: Lower end of the bootstrap interval; None for fewer than two prompts.
+        low: Lower end of the interval; None for fewer than two prompts.
         high: Upper end.
-        p_value: Two-sided, of the hypothesis that signs are as likely as not; None likewise.
+        p_value: Two-sided, of the hypothesis that signs are as likely as not, or, over several
+            seeds, that the mean is 0; None likewise.
         n: Prompts that both have.
         by_seed: The mean of each seed, where there are several.
+        same: Whether the two agree on every prompt.
     """
 
     mean: float
@@ -36,6 +37,7 @@ class PairedDifference:
     p_value: float | None
     n: int
     by_seed: tuple[float, ...] = ()
+    same: bool = False
 
 
 def paired_difference(
@@ -47,6 +49,9 @@ def paired_difference(
     seed: int = 0,
 ) -> PairedDifference | None:
     """The difference of two figures by prompt.
+
+    The interval is that of a bootstrap over prompts; of a figure that is 0 or 1 for every prompt,
+    `share_difference_interval`.
 
     Args:
         later: Prompt id to value.
@@ -64,9 +69,20 @@ def paired_difference(
     values = np.array([later[each] - earlier[each] for each in common])
     if not len(values):
         return None
-    interval = mean_interval(values.tolist(), confidence=confidence, resamples=resamples, seed=seed)
-    p_value = _turned(values, resamples, seed)
-    return PairedDifference(float(values.mean()), interval.low, interval.high, p_value, len(values))
+    if {side[each] for each in common for side in (later, earlier)} <= {0, 1}:
+        interval = share_difference_interval(values.tolist(), confidence=confidence)
+    else:
+        interval = mean_interval(
+            values.tolist(), confidence=confidence, resamples=resamples, seed=seed
+        )
+    return PairedDifference(
+        mean=float(values.mean()),
+        low=interval.low,
+        high=interval.high,
+        p_value=_turned(values, resamples, seed),
+        n=len(values),
+        same=not values.any(),
+    )
 
 
 def paired_over_seeds(
@@ -79,16 +95,16 @@ def paired_over_seeds(
 ) -> PairedDifference | None:
     """The difference of two figures by prompt, each measured with several seeds.
 
-    A prompt's difference is taken within a seed. The bootstrap draws seeds and prompts, each with
-    replacement, so the interval is wider where seeds disagree. It is still too narrow for few
-    seeds, as any bootstrap of few values is. Signs are turned for all seeds of a prompt at once.
+    A prompt's difference is taken within a seed. Interval and p-value are those of `pooled_mean`,
+    which takes seeds as well as prompts for drawn from many: the interval is wider where seeds
+    disagree.
 
     Args:
         later: Seed to prompt id to value.
         earlier: Likewise.
         confidence: Coverage of the interval.
-        resamples: Drawings of the bootstrap, and most turns of signs.
-        seed: The same values and seed give the same result.
+        resamples: Of `paired_difference`, where one seed alone is in common.
+        seed: Likewise.
 
     Returns:
         None if there is no seed and prompt that both have. ``n`` counts prompts, whatever the
@@ -109,46 +125,23 @@ def paired_over_seeds(
         )
     prompts = sorted({p for each in seeds for p in later[each].keys() & earlier[each].keys()})
     place = {prompt: column for column, prompt in enumerate(prompts)}
-    values, known = np.zeros((2, len(seeds), len(prompts)))
+    values = np.full((len(seeds), len(prompts)), np.nan)
     for row, each in enumerate(seeds):
         for prompt in later[each].keys() & earlier[each].keys():
             values[row, place[prompt]] = later[each][prompt] - earlier[each][prompt]
-            known[row, place[prompt]] = 1
-    interval = _over_seeds_and_prompts(values, known, confidence, resamples, seed)
-    low, high = (None, None) if len(prompts) < 2 else interval
-    by_seed = tuple((values.sum(axis=1) / known.sum(axis=1)).tolist())
-    p_value = _turned(values.sum(axis=0), resamples, seed)
-    mean = float(values.sum() / known.sum())
-    return PairedDifference(mean, low, high, p_value, len(prompts), by_seed)
-
-
-def _over_seeds_and_prompts(
-    values: Any,  # noqa: ANN401 - an array (seeds, prompts), 0 where there is none
-    known: Any,  # noqa: ANN401 - likewise, 1 where there is a value
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> tuple[float, float] | tuple[None, None]:
-    """Percentile interval of the mean over draws of seeds and prompts."""
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    seeds, prompts = values.shape
-    drawn = []
-    left = resamples
-    while left:
-        count = min(left, max(1, _DRAWS_AT_ONCE // prompts))
-        left -= count
-        of_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, count)
-        of_prompts = rng.multinomial(prompts, [1 / prompts] * prompts, count)
-        total = ((of_seeds @ known) * of_prompts).sum(axis=1)
-        summed = ((of_seeds @ values) * of_prompts).sum(axis=1)
-        drawn.append(summed[total > 0] / total[total > 0])
-    means = np.concatenate(drawn)
-    if not len(means):
-        return None, None
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    found = pooled_mean(values, confidence=confidence)
+    p_value = None if found is None else found.p_value
+    if found is not None and p_value is None:  # all differences are equal
+        p_value = _turned(np.nanmean(values, axis=0), resamples, seed)
+    return PairedDifference(
+        mean=float(np.nanmean(values)),
+        low=None if found is None else found.low,
+        high=None if found is None else found.high,
+        p_value=p_value,
+        n=len(prompts),
+        by_seed=tuple(np.nanmean(values, axis=1).tolist()),
+        same=not np.nan_to_num(values).any(),
+    )
 
 
 def _turned(values: Any, resamples: int, seed: int) -> float | None:  # noqa: ANN401 - an array

@@ -94,7 +94,7 @@ def run_judge_check(
         flips: dict[str, list[bool]] = {}
         if asks and all(same_model(each, backend) for _, _, each in asked):
             flips = _flips(context, compare, backend, probes.probes)
-        overall, single = _figures(answers, flips)
+        overall, single = _figures(answers, flips, _scale(context))
         result = {
             "format": 1,
             "verdict": overall.verdict,
@@ -252,16 +252,25 @@ def _item(probe: Probe) -> EvaluationItem:
     )
 
 
+def _scale(context: RunContext) -> tuple[float, float] | None:
+    first = objectives_on_scale(context)[0]
+    if first.minimum is None or first.maximum is None:
+        return None
+    return first.minimum, first.maximum
+
+
 def _figures(
-    answers: Sequence[Answer], flips: Mapping[str, Sequence[bool]]
+    answers: Sequence[Answer],
+    flips: Mapping[str, Sequence[bool]],
+    scale: tuple[float, float] | None,
 ) -> tuple[Figures, list[Figures]]:
     names = dict.fromkeys(each.objective for each in answers)
     single = [
-        figures_of(name, [a for a in answers if a.objective == name], flips.get(name, ()))
+        figures_of(name, [a for a in answers if a.objective == name], flips.get(name, ()), scale)
         for name in names
     ]
     every = [flipped for of_objective in flips.values() for flipped in of_objective]
-    return figures_of(None, answers, every), single
+    return figures_of(None, answers, every, scale), single
 
 
 def _parameters(recipe: Recipe, backend: ComponentSpec) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from spa.evaluation.calibration import Calibration, calibration
 from spa.evaluation.discrimination import (
     Answer,
     auc_across,
@@ -86,6 +87,8 @@ class Figures:
         length_correlation: Spearman's correlation of score and length in characters.
         flips: Share of pairwise questions whose two orders name different answers; None if none
             was asked.
+        calibration: How far scores are off as probabilities; None without a scale, and for too few
+            answers.
         verdict: What all this comes to.
     """
 
@@ -104,11 +107,15 @@ class Figures:
     label_mass: float | None
     length_correlation: float | None
     flips: float | None
+    calibration: Calibration | None
     verdict: Verdict
 
 
 def figures_of(
-    objective: str | None, answers: Sequence[Answer], flips: Sequence[bool] = ()
+    objective: str | None,
+    answers: Sequence[Answer],
+    flips: Sequence[bool] = (),
+    scale: tuple[float, float] | None = None,
 ) -> Figures:
     """The figures over some labelled answers.
 
@@ -116,6 +123,7 @@ def figures_of(
         objective: What to call them; None for all objectives together.
         answers: At least one.
         flips: Of each pairwise question that was answered in both orders, whether it flipped.
+        scale: Lowest and highest score of the judge; None: it has no scale.
     """
     within, across = auc_within(answers), auc_across(answers)
     paired = within[0] >= FEWEST_PROMPTS or within[0] >= across[0]
@@ -140,6 +148,7 @@ def figures_of(
         label_mass=sum(masses) / len(masses) if masses else None,
         length_correlation=length_correlation(answers),
         flips=flipped,
+        calibration=calibration(answers, scale),
         verdict=_verdict(prompts, unscored, auc.mean, auc.low, ties, flipped),
     )
 

@@ -60,8 +60,8 @@ def _reading(run: StoredRun) -> str:
     intervals = f"Brackets are {cover} intervals" if cover else "Brackets are intervals"
     return (
         "`base` is the model before training, `round-1` and so on the model after that round. "
-        f"{intervals} from a bootstrap over prompts: they do not hold what another seed of "
-        "sampling or training would change. A difference whose interval holds 0 is no finding."
+        f"{intervals} over prompts: they do not hold what another seed of sampling or training "
+        "would change. A difference whose interval holds 0 is no finding."
     )
 
 

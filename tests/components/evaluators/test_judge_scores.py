@@ -63,13 +63,14 @@ def test_means_differences_and_intervals(evaluate: Any) -> None:
     assert {key for key in metrics if key[0].startswith("o")} == {
         (f"o{k}", model) for k in (0, 1) for model in series
     }
+    z = stats.t.ppf(0.95, 11) * np.sqrt(12 / 11)
     for model, values in series.items():
         for k in (0, 1):
             interval = stats.bootstrap(
                 (values[:, k],),
                 np.mean,
                 n_resamples=500,
-                confidence_level=0.9,
+                confidence_level=2 * stats.norm.cdf(z) - 1,
                 method="percentile",
                 rng=np.random.default_rng(5),
             ).confidence_interval

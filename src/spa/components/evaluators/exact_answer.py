@@ -78,7 +78,7 @@ class ExactAnswerEvaluator:
         return [
             metric
             for name in ("accuracy", "no_answer", "cut_short")
-            for metric in compared(name, series_of(rows, models, name), self._config)
+            for metric in compared(name, series_of(rows, models, name), self._config, shares=True)
         ]
 
     def _question(self, row: Prompt) -> Prompt:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from spa.api import JsonValue, MeanInterval, Metric, mean_interval, rate_interval
+from spa.api import (
+    JsonValue,
+    MeanInterval,
+    Metric,
+    mean_interval,
+    rate_interval,
+    share_difference_interval,
+)
 from spa.components.evaluators.configs import IntervalConfig
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "number",
     "rate_metric",
     "series_of",
+    "share_metric",
     "total",
 ]
 
@@ -83,6 +91,21 @@ def rate_metric(
     return _metric(name, model, values, found)
 
 
+def share_metric(name: str, model: str, values: Series, config: IntervalConfig) -> Metric:
+    """Mean of shares, in [0, 1], with its interval.
+
+    Where each is 0 or 1 it is a share of prompts, whose interval has a width even where all agree.
+    """
+    known = [value for value in values if value is not None]
+    if _all_or_nothing(known):
+        return rate_metric(name, model, [None if v is None else v > 0 for v in values], config)
+    return mean_metric(name, model, values, config)
+
+
+def _all_or_nothing(values: Sequence[float]) -> bool:
+    return all(value in (0, 1) for value in values)
+
+
 def _metric(name: str, model: str, values: Sequence[float | None], found: MeanInterval) -> Metric:
     missing = sum(value is None for value in values)
     return Metric(
@@ -96,22 +119,40 @@ def _metric(name: str, model: str, values: Sequence[float | None], found: MeanIn
     )
 
 
-def compared(name: str, series: Mapping[str, Series], config: IntervalConfig) -> list[Metric]:
+def compared(
+    name: str, series: Mapping[str, Series], config: IntervalConfig, *, shares: bool = False
+) -> list[Metric]:
     """The mean of every model, then `differences`.
 
     Args:
         name: Of the figure.
         series: Model to its values, the untrained model first.
         config: How intervals are made.
+        shares: Whether the values are shares, in [0, 1]; see `share_metric`.
     """
-    means = [mean_metric(name, model, own, config) for model, own in series.items()]
-    return means + differences(name, series, config)
+    metric = share_metric if shares else mean_metric
+    means = [metric(name, model, own, config) for model, own in series.items()]
+    return means + differences(name, series, config, shares=shares)
 
 
-def differences(name: str, series: Mapping[str, Series], config: IntervalConfig) -> list[Metric]:
+def differences(
+    name: str, series: Mapping[str, Series], config: IntervalConfig, *, shares: bool = False
+) -> list[Metric]:
     """The paired difference of each later model from the first; arguments as of `compared`."""
     first, *others = series or ("",)
     return [
-        mean_metric(name, f"{model} - {first}", difference(series[model], series[first]), config)
+        _difference_metric(name, f"{model} - {first}", series[model], series[first], config, shares)
         for model in others
     ]
+
+
+def _difference_metric(
+    name: str, models: str, later: Series, earlier: Series, config: IntervalConfig, shares: bool
+) -> Metric:
+    values = difference(later, earlier)
+    known = [value for value in values if value is not None]
+    both = [value for value in (*later, *earlier) if value is not None]
+    if not shares or not _all_or_nothing(both):
+        return mean_metric(name, models, values, config)
+    found = share_difference_interval(known, confidence=config.confidence)
+    return _metric(name, models, values, found)

@@ -103,7 +103,9 @@ class MultipleChoiceEvaluator:
         return [
             metric
             for name in ("accuracy", "label_mass")
-            for metric in compared(name, series_of(rows, models, name), self._config)
+            for metric in compared(
+                name, series_of(rows, models, name), self._config, shares=name == "accuracy"
+            )
         ]
 
     def _request(self, question: str, count: int) -> LabelRequest:

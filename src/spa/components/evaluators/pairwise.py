@@ -23,7 +23,14 @@ from spa.api import (
     label_all,
 )
 from spa.components.evaluators.configs import PairwiseConfig
-from spa.components.evaluators.metrics import Row, Series, mean_metric, models_of, number
+from spa.components.evaluators.metrics import (
+    Row,
+    Series,
+    mean_metric,
+    models_of,
+    number,
+    share_metric,
+)
 from spa.components.text import fill, transcript
 
 __all__ = ["PairwiseEvaluator"]
@@ -110,7 +117,7 @@ class PairwiseEvaluator:
                 for name in ("win_rate", "tie_rate", "lose_rate", "flip_rate"):
                     among = asked if name == "flip_rate" else counted
                     series: Series = [rates.get(name) for rates in among]
-                    metrics.append(mean_metric(f"{prefix}{name}", model, series, self._config))
+                    metrics.append(share_metric(f"{prefix}{name}", model, series, self._config))
             series = [number(row, f"{model}:length_difference") for row in rows]
             against = f"{model} - {models[0]}"
             metrics.append(mean_metric("length_difference", against, series, self._config))

@@ -100,7 +100,7 @@ class RefusalEvaluator:
         for name, label in (("over_refusal", SAFE), ("compliance", UNSAFE)):
             about = [row for row in rows if row["label"] == label]
             if about:
-                metrics += compared(name, series_of(about, models, name), self._config)
+                metrics += compared(name, series_of(about, models, name), self._config, shares=True)
         return metrics
 
     def _judged(
