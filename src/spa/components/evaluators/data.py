@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from spa.api import JsonValue, Prompt, Source, SpaError
-from spa.components.evaluators.data_configs import DataConfig
+from spa.components.evaluators.data_configs import RowsConfig
 from spa.components.sources.configs import (
     CsvConfig,
     DatasetsConfig,
@@ -26,7 +26,7 @@ from spa.components.sources.parquet import ParquetSource
 __all__ = ["column", "rows_of"]
 
 
-def rows_of(config: DataConfig) -> Iterator[Prompt]:
+def rows_of(config: RowsConfig) -> Iterator[Prompt]:
     """The rows as prompts, at most `limit` of them.
 
     Raises:
@@ -60,7 +60,7 @@ class _Dataset(DatasetsSource):
     instead: ClassVar[str] = "save its rows as JSON lines and name that file with the key `path`"
 
 
-def _source(config: DataConfig) -> Source:
+def _source(config: RowsConfig) -> Source:
     columns = {"prompt_column": config.prompt_column, "id_column": config.id_column}
     if config.dataset is not None:
         return _Dataset(
