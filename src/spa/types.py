@@ -243,7 +243,8 @@ class ChatRequest:
     """Asks a model to answer a conversation.
 
     Attributes:
-        messages: The conversation.
+        messages: The conversation. Empty: there is none, and the model goes on with ``prefill`` as
+            plain text, without a chat template.
         max_tokens: Most tokens to generate, the end token included.
         temperature: 0 is greedy decoding.
         top_p: Nucleus sampling; 1 keeps the whole distribution.
@@ -266,7 +267,8 @@ class LabelRequest:
     """Asks for the probability of each of a few labels as the next token.
 
     Attributes:
-        messages: The conversation.
+        messages: The conversation. Empty: there is none, and ``prefill`` is plain text, without a
+            chat template.
         labels: Each must be a single token right after ``prefill``; the backend refuses others.
         prefill: Beginning of the assistant turn, for example ``"Score: "``.
     """

@@ -125,6 +125,23 @@ def test_they_need_no_held_out_prompts(recipe: Load, data: Path, tmp_path: Path)
     assert models == ["base", "round-1", "round-2", "round-1 - base", "round-2 - base"]
 
 
+def test_plain_text_with_examples_is_answered(recipe: Load, data: Path, tmp_path: Path) -> None:
+    shots = f"shots: {{path: {data}/choices.jsonl, n: 2}}, format: plain"
+    sections = ", ".join(
+        f"{{use: multiple-choice, path: {data}/choices.jsonl, {LETTERS}, resamples: 50{more}}}"
+        for more in ("", f", {shots}")
+    )
+    loaded = recipe([f"evaluate=[{sections}]"])
+    manifest = run_recipe(loaded, runs=tmp_path / "runs").manifest
+    mass = {
+        metric["evaluator"]: (metric["value"], metric["n"])
+        for metric in manifest["metrics"]
+        if (metric["name"], metric["model"]) == ("label_mass", "base")
+    }
+    assert mass["multiple-choice"][1] == mass["multiple-choice/2"][1] == 4
+    assert mass["multiple-choice"][0] != mass["multiple-choice/2"][0]
+
+
 def test_another_reading_asks_nothing_again(
     recipe: Load, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

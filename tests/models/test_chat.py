@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tiny_llama import make_tokenizer
 
+from spa.errors import SpaError
 from spa.models.chat import render, render_text
 from spa.models.reasoning import ReasoningTags, find_tags, part, part_text
 from spa.types import Message
@@ -54,6 +55,29 @@ def test_several_turns_keep_their_order(tokenizer: Any) -> None:
     assert render_text(tokenizer, turns).text == expected
     ids = tokenizer(expected, add_special_tokens=False)["input_ids"]
     assert render(tokenizer, turns) == ids
+
+
+def test_without_turns_a_text_is_plain(tokenizer: Any) -> None:
+    assert render_text(tokenizer, [], "Answer:").text == "Answer:"
+    tokenizer.chat_template = None
+    text = "A text. Answer:"
+    assert render(tokenizer, [], text) == tokenizer(text)["input_ids"]
+    with pytest.raises(SpaError, match="no chat template"):
+        render_text(tokenizer, [])
+
+
+def test_plain_text_begins_as_the_tokenizer_has_it(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.bos_token = tokenizer.eos_token
+    own = type(tokenizer).__call__
+
+    def beginning(self: Any, text: str, add_special_tokens: bool = True, **more: Any) -> Any:
+        ids = own(self, text, add_special_tokens=False, **more)["input_ids"]
+        return {"input_ids": [self.bos_token_id, *ids] if add_special_tokens else ids}
+
+    monkeypatch.setattr(type(tokenizer), "__call__", beginning)
+    assert render(tokenizer, [], "Answer:") == tokenizer("Answer:")["input_ids"]
 
 
 def test_a_prefilled_answer_comes_after_the_reasoning(tokenizer: Any) -> None:

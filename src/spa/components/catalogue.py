@@ -301,4 +301,11 @@ def spa_evaluators() -> list[Component]:
             "data_configs:ExactAnswerConfig",
             "Accuracy on questions with one right answer, written freely",
         ),
+        _component(
+            kind,
+            "mt-bench",
+            "mt_bench:MtBenchEvaluator",
+            "mt_bench_config:MtBenchConfig",
+            "Answers in two turns, each graded from 1 to 10 by a judge",
+        ),
     ]

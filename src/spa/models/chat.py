@@ -65,10 +65,11 @@ def render_text(
     """A conversation up to and including the start of the assistant's turn.
 
     A system message goes before the first user turn, as one text, where the template has no place
-    for it: it refuses it or leaves it out.
+    for it: it refuses it or leaves it out. Without turns there is no conversation: ``prefill`` is
+    plain text for the model to go on with, and no template is applied.
 
     Args:
-        tokenizer: Must have a chat template.
+        tokenizer: Must have a chat template, unless there are no turns.
         messages: The turns, oldest first.
         prefill: Beginning of the assistant's turn; tokenised together with the template, so that
             the ids at the seam are what the model would have seen in training.
@@ -77,8 +78,10 @@ def render_text(
         options: More variables of the template, for example ``{"enable_thinking": False}``.
 
     Raises:
-        SpaError: If there is no chat template, it refuses the turns, or there are none.
+        SpaError: If there is no chat template, it refuses the turns, or there is nothing at all.
     """
+    if not messages and prefill:
+        return Rendered(_plain_beginning(tokenizer) + prefill, reasoning=False)
     if not tokenizer.chat_template:
         raise SpaError(
             f"the tokenizer of {tokenizer.name_or_path!r} has no chat template. "
@@ -100,6 +103,13 @@ def render_text(
     if direct and reasoning and tags is not None:
         text, reasoning = f"{text.rstrip()}{tags.ending}", False
     return Rendered(text + prefill, reasoning)
+
+
+def _plain_beginning(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the tokenizer puts before plain text by itself: its first special token, or nothing."""
+    begin = tokenizer.bos_token
+    ids = tokenizer("a")["input_ids"]
+    return str(begin) if begin is not None and ids[0] == tokenizer.bos_token_id else ""
 
 
 def _written(

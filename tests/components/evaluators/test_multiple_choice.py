@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
@@ -76,6 +76,74 @@ def test_choices_are_asked_by_letters_after_the_prefill(
     assert next(iter(evaluator.will_ask_policy())) == replace(
         request, messages=(Message("user", ""),)
     )
+
+
+SHOTS = [
+    {"id": "a", "prompt": " Is it? ", "choices": ["no", "yes"], "answer": 1, "subject": "the_sea"},
+    {"id": "b", "prompt": "Is he?", "choices": ["no", "yes"], "answer": 0, "subject": "land"},
+    {"id": "c", "prompt": "Are we?", "choices": ["no", "yes"], "answer": "A", "subject": "the_sea"},
+]
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> str:
+    file = tmp_path / "examples.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in SHOTS), encoding="utf-8")
+    return str(file)
+
+
+def test_plain_text_is_that_of_the_harness(
+    make: Make, drive: Callable[..., Any], examples: str
+) -> None:
+    evaluator = make(
+        {**QUESTION, "subject": "the_sea"},
+        format="plain",
+        shots={"path": examples, "n": 2, "by": "subject"},
+        description="Questions (with answers) about {subject}.\n\n",
+    )
+    [prompt] = evaluator.prompts()
+    (request,), [response] = drive(evaluator.respond(prompt), result(0.1, 0.3))
+    assert request.messages == ()
+    assert request.labels == (" A", " B")
+    assert request.prefill == (
+        "Questions (with answers) about the sea.\n\n"
+        "Is it?\nA. no\nB. yes\nAnswer: B\n\n"
+        "Are we?\nA. no\nB. yes\nAnswer: A\n\n"
+        "What is {choices}?\nA. one\nB. two\nAnswer:"
+    )
+    assert response.text == "B"
+    assert list(evaluator.will_ask_policy()) == [replace(request, prefill="Answer:")]
+
+
+def test_in_a_chat_examples_are_earlier_turns(
+    make: Make, drive: Callable[..., Any], examples: str
+) -> None:
+    shots = {"path": examples, "n": 1}
+    evaluator = make(QUESTION, shots=shots, template="{prompt}\n{choices}", description="Sea.")
+    [prompt] = evaluator.prompts()
+    (request,), _ = drive(evaluator.respond(prompt), result(0.1, 0.3))
+    assert [(turn.role, turn.content) for turn in request.messages] == [
+        ("system", "Sea."),
+        ("user", "Is it?\nA. no\nB. yes"),
+        ("assistant", "Answer: B"),
+        ("user", "What is {choices}?\nA. one\nB. two"),
+    ]
+    assert request.prefill == "Answer:"
+
+
+def test_a_question_is_no_example_for_itself_and_too_few_are_an_error(
+    make: Make, examples: str
+) -> None:
+    shots = {"path": examples, "n": 1, "by": "subject"}
+    [prompt] = make(SHOTS[0], shots=shots).prompts()
+    [shot] = cast("Any", prompt.meta["shots"])
+    assert shot["prompt"] == "Are we?"
+    with pytest.raises(
+        SpaError, match=r"row b: 1 examples .* 0 others with subject 'land' in .*ex"
+    ):
+        make(SHOTS[1], shots=shots).prompts()
+    with pytest.raises(SpaError, match=r"no column 'theme'.*with shots\.by"):
+        make(SHOTS[1], shots={**shots, "by": "theme"}).prompts()
 
 
 def test_accuracy_label_mass_and_paired_difference(make: Make, drive: Callable[..., Any]) -> None:

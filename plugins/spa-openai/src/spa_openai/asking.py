@@ -28,7 +28,7 @@ from spa_openai.server import Server, look
 from spa_openai.spending import Spending
 from spa_openai.wire import Answer
 
-__all__ = ["HOPELESS", "Asker", "refuses_prefill"]
+__all__ = ["HOPELESS", "Asker", "refuses_plain_text", "refuses_prefill"]
 
 HOPELESS = 20
 """Rows that fail in a row, with none answered since, until no further one is tried."""
@@ -48,6 +48,14 @@ def refuses_prefill(config: OpenAIConfig, server: Server) -> str:
         f"the server at {config.base_url} does not continue a begun answer ({by}). Set "
         "judge.prefill (or that of the component that asks) to '', or, if the server can do it, "
         "the backend's prefill to continue or last-turn."
+    )
+
+
+def refuses_plain_text(config: OpenAIConfig) -> str:
+    """What to do about plain text, which a protocol of conversations has no place for."""
+    return (
+        f"the server at {config.base_url} is asked by conversations alone, and cannot go on with "
+        "plain text. Set format: chat in the evaluator, or use the backend hf or vllm."
     )
 
 
@@ -138,6 +146,8 @@ class Asker:
         return await self._post(request, server)
 
     async def _post(self, request: Request, server: Server) -> Answer:
+        if not request.messages:
+            raise SpaError(refuses_plain_text(self._config))
         style = server.style(self._config.prefill)
         if request.prefill and style == "refuse":
             if server.problem:

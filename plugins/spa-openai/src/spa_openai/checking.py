@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spa.api import LabelRequest, Request
-from spa_openai.asking import refuses_prefill
+from spa_openai.asking import refuses_plain_text, refuses_prefill
 from spa_openai.config import OpenAIConfig
 from spa_openai.failures import unreachable
 from spa_openai.server import Server
@@ -32,7 +32,9 @@ def problems(config: OpenAIConfig, server: Server, requests: Sequence[Request]) 
         )
     style = server.style(config.prefill)
     for request in requests:
-        if request.prefill and style == "refuse":
+        if not request.messages:
+            found.append(refuses_plain_text(config))
+        elif request.prefill and style == "refuse":
             found.append(refuses_prefill(config, server))
         if isinstance(request, LabelRequest) and len(request.labels) > config.top_logprobs:
             found.append(

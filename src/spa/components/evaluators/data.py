@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from spa.api import JsonValue, Prompt, Source, SpaError
-from spa.components.evaluators.data_configs import DataConfig
+from spa.components.evaluators.data_configs import RowsConfig
 from spa.components.sources.configs import (
     CsvConfig,
     DatasetsConfig,
@@ -26,13 +26,17 @@ from spa.components.sources.parquet import ParquetSource
 __all__ = ["column", "rows_of"]
 
 
-def rows_of(config: DataConfig) -> Iterator[Prompt]:
+def rows_of(config: RowsConfig, turns_column: str | None = None) -> Iterator[Prompt]:
     """The rows as prompts, at most `limit` of them.
+
+    Args:
+        config: Where they are.
+        turns_column: Column with the user turns of a conversation, in place of a single prompt.
 
     Raises:
         SpaError: If they cannot be had, or a row is not right.
     """
-    return islice(_source(config).prompts(), config.limit)
+    return islice(_source(config, turns_column).prompts(), config.limit)
 
 
 def column(prompt: Prompt, name: str, setting: str) -> JsonValue:
@@ -60,8 +64,12 @@ class _Dataset(DatasetsSource):
     instead: ClassVar[str] = "save its rows as JSON lines and name that file with the key `path`"
 
 
-def _source(config: DataConfig) -> Source:
-    columns = {"prompt_column": config.prompt_column, "id_column": config.id_column}
+def _source(config: RowsConfig, turns_column: str | None) -> Source:
+    columns = (
+        {"prompt_column": config.prompt_column}
+        if turns_column is None
+        else {"messages_column": turns_column}
+    ) | {"id_column": config.id_column}
     if config.dataset is not None:
         return _Dataset(
             DatasetsConfig(

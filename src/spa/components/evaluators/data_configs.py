@@ -7,11 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from spa.api import NotInKey, RecipePath
+from spa.api import ComponentConfig, NotInKey, RecipePath
 from spa.components.evaluators.configs import IntervalConfig
 from spa.components.evaluators.templates import (
     EXACT_TEMPLATE,
     MULTIPLE_CHOICE_TEMPLATE,
+    PLAIN_CHOICE_TEMPLATE,
     REFUSAL_TEMPLATE,
 )
 from spa.components.text import missing_placeholders
@@ -23,13 +24,15 @@ __all__ = [
     "GenerateConfig",
     "MultipleChoiceConfig",
     "RefusalConfig",
+    "RowsConfig",
+    "ShotsConfig",
 ]
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 
 
-class DataConfig(IntervalConfig):
-    """Where the prompts come from: a file, or a Hugging Face dataset."""
+class RowsConfig(ComponentConfig):
+    """Where rows come from: a file, or a Hugging Face dataset."""
 
     path: Annotated[RecipePath | None, NotInKey("the prompts are hashed")] = Field(
         default=None, description="File with a row a prompt: .jsonl, .csv or .parquet."
@@ -63,6 +66,10 @@ class DataConfig(IntervalConfig):
         return self
 
 
+class DataConfig(IntervalConfig, RowsConfig):
+    """Where the prompts come from, and how intervals are made."""
+
+
 class GenerateConfig(DataConfig):
     """How policies answer in words."""
 
@@ -72,8 +79,38 @@ class GenerateConfig(DataConfig):
     )
 
 
+class ShotsConfig(RowsConfig):
+    """Worked examples before every question (few-shot), and where they come from."""
+
+    n: int = Field(default=5, ge=1, description="How many before every question.")
+    by: str | None = Field(
+        default=None,
+        description="Column in which examples and question must have the same value, for example"
+        " the subject. Null: the same examples before every question.",
+    )
+    dataset_split: str = Field(default="dev", description="Split of the dataset, or a slice.")
+
+
 class MultipleChoiceConfig(DataConfig):
     """Settings of the evaluator `multiple-choice`."""
+
+    format: Literal["chat", "plain"] = Field(
+        default="chat",
+        description="How a question is put. chat: as a user turn in the model's chat template, with"
+        " examples as earlier turns. plain: as text that goes on with the letter, without a chat"
+        " template, as lm-evaluation-harness does.",
+    )
+    shots: ShotsConfig | None = Field(
+        default=None,
+        description="Worked examples before every question: {path, n, by}, the first n rows of the"
+        " file, or of those that agree with the question in the column `by`. They have the columns"
+        " of the questions. Null: none.",
+    )
+    description: str = Field(
+        default="",
+        description="What stands before examples and question: a system message in a chat, else"
+        " text, as it is. {NAME} is the question's column of that name, underscores as spaces.",
+    )
 
     choices_column: str = Field(
         default="choices",
@@ -99,18 +136,27 @@ class MultipleChoiceConfig(DataConfig):
         description="What of the text after the prefill belongs to the letter's token. Most"
         " tokenizers join the space before a word to it.",
     )
-    template: str = Field(
-        default=MULTIPLE_CHOICE_TEMPLATE,
+    template: str | None = Field(
+        default=None,
         description="What policies are asked. {prompt} and {choices} must be in it; {NAME} is"
-        " another column of that name, for example {category}.",
+        " another column of that name, for example {category}. Null: in a chat it also asks for the"
+        " letter alone; as plain text it is question and choices.",
     )
 
     @field_validator("template")
     @classmethod
-    def _check_template(cls, template: str) -> str:
-        if missing := missing_placeholders(template, ("prompt", "choices")):
+    def _check_template(cls, template: str | None) -> str | None:
+        needed = ("prompt", "choices")
+        if template is not None and (missing := missing_placeholders(template, needed)):
             raise ValueError(f"{' and '.join(missing)} must be in it")
         return template
+
+    @property
+    def question_template(self) -> str:
+        """The template, or that of the format."""
+        if self.template is not None:
+            return self.template
+        return MULTIPLE_CHOICE_TEMPLATE if self.format == "chat" else PLAIN_CHOICE_TEMPLATE
 
 
 class RefusalConfig(GenerateConfig):

@@ -5,7 +5,6 @@ Brings prompts of its own: MMLU, the single-answer form of TruthfulQA, and files
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from string import ascii_uppercase
@@ -15,8 +14,6 @@ from spa.api import (
     Asks,
     EvaluationItem,
     JsonValue,
-    LabelRequest,
-    Message,
     Metric,
     Objective,
     Prompt,
@@ -25,10 +22,11 @@ from spa.api import (
     SpaError,
     label,
 )
-from spa.components.evaluators.data import column, rows_of
+from spa.components.evaluators.choice_texts import kind_of_request, written_request
+from spa.components.evaluators.choices import Shots, choices_of, question_of
+from spa.components.evaluators.data import rows_of
 from spa.components.evaluators.data_configs import MultipleChoiceConfig
 from spa.components.evaluators.metrics import Row, compared, models_of, series_of
-from spa.components.text import fill
 
 __all__ = ["MultipleChoiceEvaluator"]
 
@@ -51,33 +49,31 @@ class MultipleChoiceEvaluator:
     def prompts(self) -> Iterator[Prompt]:
         """The questions, with ``choices`` and ``answer``, the place of the right one, in `meta`.
 
+        With worked examples, these are ``shots`` there.
+
         Raises:
-            SpaError: If they cannot be had, a row is not right, or the right choice is always in
-                the same place.
+            SpaError: If they cannot be had, a row is not right, the right choice is always in the
+                same place, or there are too few examples for a question.
         """
-        found = [self._question(row) for row in rows_of(self._config)]
+        config = self._config
+        found = [question_of(row, config) for row in rows_of(config)]
         places = {question.meta["answer"] for question in found}
         if len(found) >= _ALIKE and len(places) == 1:
             raise SpaError(
                 f"the right choice of all {len(found)} questions is the one at place {places.pop()}"
                 " from 0, so whoever likes that letter would seem to know. Set shuffle: 0."
             )
-        return iter(found)
+        shots = None if config.shots is None else Shots(config.shots, config)
+        return iter(found if shots is None else [_after(shots.before(q), q) for q in found])
 
     def will_ask_policy(self) -> Sequence[Request]:
         """A request for each number of choices that there is."""
-        counts = {len(_choices(question)) for question in self.prompts()}
-        return [self._request("", count) for count in sorted(counts)]
+        counts = {len(choices_of(question)) for question in self.prompts()}
+        return [kind_of_request(count, self._config) for count in sorted(counts)]
 
     def respond(self, prompt: Prompt) -> Asks[Sequence[Response]]:
         """The likeliest letter, with the log-probability of each."""
-        choices = _choices(prompt)
-        listed = "\n".join(
-            f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, choices, strict=False)
-        )
-        values = {name: str(value) for name, value in prompt.meta.items()}
-        question = fill(self._config.template, {**values, "prompt": prompt.text, "choices": listed})
-        result = yield from label(self._request(question, len(choices)))
+        result = yield from label(written_request(prompt, self._config))
         best = result.logprobs.index(max(result.logprobs))
         details: dict[str, JsonValue] = {"logprobs": list(result.logprobs), "mass": result.mass}
         return [Response(ascii_uppercase[best], details=details)]
@@ -108,57 +104,8 @@ class MultipleChoiceEvaluator:
             )
         ]
 
-    def _request(self, question: str, count: int) -> LabelRequest:
-        return LabelRequest(
-            messages=(Message("user", question),),
-            labels=tuple(f"{self._config.before_letter}{a}" for a in ascii_uppercase[:count]),
-            prefill=self._config.prefill,
-        )
 
-    def _question(self, row: Prompt) -> Prompt:
-        config = self._config
-        value = column(row, config.choices_column, "choices_column")
-        if isinstance(value, Mapping) and {"choices", "labels"} <= set(value):
-            listed, labels = value["choices"], value["labels"]
-            marked = isinstance(labels, Sequence) and list(labels).count(1) == 1
-            answer: JsonValue = list(cast("Sequence[int]", labels)).index(1) if marked else None
-        else:
-            listed, answer = value, column(row, config.answer_column, "answer_column")
-        if isinstance(listed, str) or not isinstance(listed, Sequence):
-            raise SpaError(f"row {row.id}: the choices must be a list of texts.")
-        if not 2 <= len(listed) <= len(ascii_uppercase):
-            raise SpaError(
-                f"row {row.id} has {len(listed)} choices; from 2 to {len(ascii_uppercase)} can be"
-                " asked for by a letter."
-            )
-        choices = [str(choice) for choice in listed]
-        right = _place(answer, len(choices))
-        if right is None:
-            last = ascii_uppercase[len(choices) - 1]
-            raise SpaError(
-                f"row {row.id}: {answer!r} is not one of its choices. Valid: 0 to"
-                f" {len(choices) - 1}, or A to {last}."
-            )
-        if config.shuffle is not None:
-            order = sorted(range(len(choices)), key=lambda at: _rank(config.shuffle, row.id, at))
-            choices, right = [choices[at] for at in order], order.index(right)
-        kept = {k: v for k, v in row.meta.items() if k != config.choices_column}
-        return replace(row, meta={**kept, "choices": choices, "answer": right})
-
-
-def _choices(prompt: Prompt) -> Sequence[str]:
-    return cast("Sequence[str]", prompt.meta["choices"])
-
-
-def _place(answer: JsonValue, count: int) -> int | None:
-    """The place of the right choice; None if there is none such."""
-    if isinstance(answer, str):
-        letter = answer.strip().upper()
-        answer = ascii_uppercase.find(letter) if len(letter) == 1 else None
-    if isinstance(answer, bool) or not isinstance(answer, int):
-        return None
-    return answer if 0 <= answer < count else None
-
-
-def _rank(seed: int | None, row: str, place: int) -> str:
-    return hashlib.sha256(f"{seed}|{row}|{place}".encode()).hexdigest()
+def _after(shots: Sequence[Prompt], question: Prompt) -> Prompt:
+    """A question with its worked examples."""
+    kept: list[JsonValue] = [{**shot.meta, "prompt": shot.text} for shot in shots]
+    return replace(question, meta={**question.meta, "shots": kept})

@@ -25,7 +25,7 @@ class ColumnsConfig(ComponentConfig):
     messages_column: str | None = Field(
         default=None,
         description="Column with a whole conversation instead: a list of {role, content}, the last"
-        " of them from the user.",
+        " of them from the user, or of texts, each a user turn.",
     )
     id_column: str | None = Field(
         default=None,

@@ -185,7 +185,7 @@ def _conversation(value: object, column: str, place: str) -> tuple[Message, ...]
     if not isinstance(value, list) or not value:
         raise SpaError(
             f"{place}: the conversation in column {column!r} must be a list of at least one"
-            ' {"role": ..., "content": ...}.'
+            ' {"role": ..., "content": ...}, or of texts, each a user turn.'
         )
     messages = tuple(_message(turn, number, place) for number, turn in enumerate(value, start=1))
     if messages[-1].role != "user":
@@ -197,6 +197,8 @@ def _conversation(value: object, column: str, place: str) -> tuple[Message, ...]
 
 
 def _message(turn: object, number: int, place: str) -> Message:
+    if isinstance(turn, str):  # as sets of questions in several turns have them
+        return Message("user", turn)
     role = turn.get("role") if isinstance(turn, Mapping) else None
     content = turn.get("content") if isinstance(turn, Mapping) else None
     if role not in _ROLES or not isinstance(content, str):
