@@ -21,7 +21,7 @@ from spa.ablation.record import read_record
 from spa.ablation.results import finished_settings
 from spa.comparison.paired import PairedDifference, holm, paired_over_seeds
 from spa.comparison.series import read_series
-from spa.engine.rows import JudgedRow
+from spa.engine.rows import JudgedRow, VerdictRow
 from spa.engine.stored_run import StoredRun, stage_rows
 from spa.errors import UsageError
 
@@ -98,16 +98,23 @@ def rewritten(page: str, found: Mapping[str, str]) -> str:
 
 
 def _arms(runs: Path, setting: str) -> dict[str, Arm]:
-    """The finished methods of an ablation, in the order of the table."""
+    """The finished methods of an ablation, in the order of the table.
+
+    All of them rest on the same seeds: those that every one of them has finished.
+    """
     record = read_record(runs / setting)
     if record is None:
         raise UsageError(f"{runs / setting} holds no ablation")
+    finished = finished_settings(record, runs)[0]
+    seeds = [{_seed(run) for run in each.runs} for each in finished]
+    common = set.intersection(*seeds) if seeds else set()
     found = {}
-    for each in finished_settings(record, runs)[0]:
+    for each in finished:
         name = each.name.removeprefix(f"{setting}-")
-        found[name] = Arm(name, each.runs, _read(each.runs, "trained"))
-    if "spa" not in found:
-        raise UsageError(f"no run of SPA is finished in {runs / setting}")
+        own = tuple(run for run in each.runs if _seed(run) in common)
+        found[name] = Arm(name, own, _read(own, "trained"))
+    if "spa" not in found or not common:
+        raise UsageError(f"no seed of SPA and all other methods is finished in {runs / setting}")
     found[VANILLA] = Arm(VANILLA, found["spa"].runs, _read(found["spa"].runs, "base"))
     return {name: found[name] for name in (*NAMES, REVERSED) if name in found}
 
@@ -117,9 +124,12 @@ def _read(runs: Iterable[StoredRun], model: str) -> dict[str, Series]:
     for run in runs:
         for figure, series in read_series(run).items():
             if figure.model == model and series.by_prompt is not None:
-                seed = str(run.recipe["seed"])
-                figures.setdefault(figure.name, {})[seed] = series.by_prompt
+                figures.setdefault(figure.name, {})[_seed(run)] = series.by_prompt
     return figures
+
+
+def _seed(run: StoredRun) -> str:
+    return str(run.recipe["seed"])
 
 
 def _figures(arms: Mapping[str, Arm]) -> str:
@@ -223,7 +233,7 @@ def _rates(arm: Arm) -> str:
     """What the samples of the untrained model score, before anything is trained."""
     names = list(arm.runs[0].objectives)
     scores = [
-        (f"{run.recipe['seed']}/{row.prompt_id}", [row.scores[name].value for name in names])
+        (f"{_seed(run)}/{row.prompt_id}", [row.scores[name].value for name in names])
         for run in arm.runs
         for row in stage_rows(run, run.stage("judge", 1) or {}, JudgedRow)
     ]
@@ -254,15 +264,39 @@ def _rates(arm: Arm) -> str:
 
 
 def _pairs(arms: Mapping[str, Arm]) -> str:
-    """How much each method is trained on: groups and pairs that are left, the mean a seed."""
+    """What each method is trained on, the mean a seed, and how often the model refines well."""
     rows = []
     for arm in arms.values():
         if arm.name != VANILLA:
-            last = [run.manifest["funnels"][0][-1] for run in arm.runs]
-            groups = statistics.fmean(step["prompts"] for step in last)
-            pairs = statistics.fmean(step["pairs"] for step in last)
-            rows.append([NAMES[arm.name], f"{groups:.0f}", f"{pairs:.0f}"])
-    return _table(["", "prompts trained on", "pairs"], rows)
+            prompts = [_trained_on(arm, number, "prompts") for number in _rounds(arm)]
+            pairs = [_trained_on(arm, number, "pairs") for number in _rounds(arm)]
+            rows.append([NAMES[arm.name], " and ".join(prompts), " and ".join(pairs)])
+    table = _table(["", "prompts trained on", "pairs"], rows)
+    return f"{table}\n\n{_refining(arms['spa'])}"
+
+
+def _rounds(arm: Arm) -> range:
+    return range(len(arm.runs[0].manifest["funnels"]))
+
+
+def _trained_on(arm: Arm, number: int, what: str) -> str:
+    """A figure of the last step of a round's funnel."""
+    return f"{statistics.fmean(run.manifest['funnels'][number][-1][what] for run in arm.runs):.0f}"
+
+
+def _refining(arm: Arm) -> str:
+    verdicts = [
+        each.reason
+        for run in arm.runs
+        for row in stage_rows(run, run.stage("denoise", 1) or {}, VerdictRow)
+        for each in row.verdicts
+        if each.denoiser.endswith("/consistency")
+    ]
+    return (
+        "The refined response beat every sample on both objectives, as the criterion of "
+        f"consistency asks, for {verdicts.count('consistent')} of {len(verdicts)} prompts of all "
+        "seeds."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
