@@ -102,9 +102,9 @@ def test_means_over_few_prompts(name: str) -> None:
 @pytest.mark.parametrize("prompts", [16, 32, 64])
 @pytest.mark.parametrize("name", DRAWS)
 def test_means_and_paired_differences(name: str, prompts: int) -> None:
-    """Of 16 prompts with scores near the top too few are low ones to say how low they go."""
+    """Of 16 prompts with scores near the top few are low enough to say how low they go: 93 %."""
     share = covered_means(name, prompts, 4000)
-    assert is_about_95(share) or (name == "near the top" and prompts == 16 and share >= 0.89)
+    assert is_about_95(share) or (name == "near the top" and prompts == 16 and share >= 0.92)
 
 
 def covered_pooled(

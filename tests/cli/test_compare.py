@@ -42,6 +42,7 @@ def test_the_table_has_what_differs_and_what_it_changed(
     ("option", "begins"),
     [
         (["--format", "markdown"], "| setting | first | second |"),
+        (["--format", "latex"], "% needs \\usepackage{booktabs}"),
         (["--format", "csv"], "evaluator,figure,model,run,value"),
     ],
 )
@@ -74,7 +75,7 @@ def test_json_is_one_record(runs: list[str], capsys: Captured) -> None:
         ),
         ([], "give at least two different runs: spa compare runs/FIRST runs/SECOND"),
         (["--lambda", "inf"], "a lambda must be a finite number, 0 or above."),
-        (["-f", "xml"], "unknown format 'xml'. Valid: csv, json, markdown, table."),
+        (["-f", "xml"], "unknown format 'xml'. Valid: csv, json, latex, markdown, table."),
     ],
 )
 def test_mistakes_are_explained(

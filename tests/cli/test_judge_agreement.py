@@ -36,7 +36,7 @@ def test_the_table_and_what_is_read_from_it(
     assert [row[0] for row in rows] == ["5", "20"]
     assert "The curve has 20 of 20 prompts." in out
     assert "no upper bound is to be read" in out
-    assert out.endswith(f"Next: spa judge-agreement {run} --points 4 --csv > agreement.csv\n")
+    assert out.endswith(f"Next: spa judge-agreement {run} --points 4 --plot agreement.svg\n")
 
 
 def test_csv(run: str, capsys: Captured) -> None:
@@ -55,9 +55,23 @@ def test_json_is_one_record(run: str, capsys: Captured) -> None:
     assert 0 < found["steps"][-1]["rv"] < 1
 
 
+def test_the_curve_is_drawn(run: str, capsys: Captured, tmp_path: Path) -> None:
+    file = tmp_path / "curve.svg"
+    assert main(["judge-agreement", run, "--points", "4", "--plot", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert f"Drawn: {file}" in out
+    assert out.endswith("--csv > agreement.csv\n")
+    svg = file.read_text(encoding="utf-8")
+    assert svg.startswith("<svg")
+    for words in ("over all answers", "within prompts", "by chance", "RV coefficient"):
+        assert words in svg
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--plot", "a.pdf"], "--plot a.pdf: what to draw is told by the ending. Valid: .html,"),
+        (["--plot", "none/a.svg"], "--plot none/a.svg: the folder none does not exist."),
         (["--csv", "--json"], "--csv and --json exclude each other."),
         (["--round", "3"], "run both did not get through stage"),
     ],

@@ -158,7 +158,7 @@ def test_what_to_type_next(
             "objective": None, "prompts": 20, "responses": 40, "unscored": 0.0, "auc": auc,
             "low": low, "high": auc + 0.1, "basis": "within prompts", "auc_across": auc,
             "across_low": low, "across_high": auc, "ties": 0.0, "label_mass": None,
-            "length_correlation": None, "flips": None, "verdict": verdict,
+            "length_correlation": None, "flips": None, "calibration": None, "verdict": verdict,
         }  # fmt: skip
         return {
             "verdict": verdict, "overall": figures, "objectives": [], "probes": 20, "skipped": {},

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "print_comparison"]
 
-_FORMATS = ("csv", "json", "markdown", "table")
+_FORMATS = ("csv", "json", "latex", "markdown", "table")
 
 
 def compare(
@@ -30,7 +30,7 @@ def compare(
         ),
     ],
     format: Annotated[
-        str, typer.Option("--format", "-f", help="Valid: csv, json, markdown, table.")
+        str, typer.Option("--format", "-f", help="Valid: csv, json, latex, markdown, table.")
     ] = "table",
     by_seed: Annotated[
         bool, typer.Option("--by-seed", help="Show each seed of an ablation by itself.")
@@ -65,6 +65,7 @@ def compare(
     from spa.comparison.figures import compare_settings
     from spa.comparison.formats import as_csv, as_markdown
     from spa.comparison.formats import as_json as json_of
+    from spa.comparison.latex import as_latex
     from spa.comparison.published import find_published
     from spa.errors import UsageError
 
@@ -74,7 +75,7 @@ def compare(
     if beside is not None and format == "csv" and not as_json:
         raise UsageError(
             "--published has no runs and no intervals, and so no line in a csv. "
-            "Leave it out, or give --format markdown or json."
+            "Leave it out, or give --format markdown, latex or json."
         )
     weights = lambdas or []
     if not all(map(math.isfinite, weights)):
@@ -84,8 +85,9 @@ def compare(
         print_json(json_of(comparison, beside))
     elif format == "csv":
         typer.echo(harmless(as_csv(comparison)), nl=False)
-    elif format == "markdown":
-        typer.echo(harmless(as_markdown(comparison, beside)), nl=False)
+    elif format in ("latex", "markdown"):
+        written = as_latex if format == "latex" else as_markdown
+        typer.echo(harmless(written(comparison, beside)), nl=False)
     else:
         words = ["spa", "compare", *map(str, runs), *(["--by-seed"] if by_seed else [])]
         words += [] if published is None else ["--published", published]

@@ -32,6 +32,14 @@ def judge_agreement(
     points: Annotated[
         int, typer.Option("--points", help="Most steps of the curve.", min=1, metavar="N")
     ] = _POINTS,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            help="Also draw the curve into this file. Valid endings: .html, .png, .svg.",
+            metavar="FILE",
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the curve as CSV.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON record on stdout instead of text.")
@@ -47,34 +55,41 @@ def judge_agreement(
     from spa.comparison.judges import agreements
     from spa.comparison.judges_formats import as_csv as csv_of
     from spa.comparison.judges_formats import as_json as json_of
+    from spa.comparison.judges_plot import check_plot, write_plot
     from spa.engine.stored_run import open_run
     from spa.errors import UsageError
 
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other.")
+    if plot is not None:
+        check_plot(plot)
     opened = [open_run(folder) for folder in runs]
     found = agreements(opened, number, points=points)
+    if plot is not None:
+        write_plot(found, plot)
     if as_csv:
         typer.echo(harmless(csv_of(found)), nl=False)
         return
     words = ["spa", "judge-agreement", *map(str, runs)]
     words += [] if number == 1 else ["--round", str(number)]
     words += [] if points == _POINTS else ["--points", str(points)]
-    following = f"{shlex.join(words)} --csv > agreement.csv"
+    curve = "--plot agreement.svg" if plot is None else "--csv > agreement.csv"
+    following = f"{shlex.join(words)} {curve}"
     if as_json:
         print_json(
             {
                 "kind": "judge_agreement",
                 "round": number,
                 "agreements": json_of(found),
+                "plot": None if plot is None else str(plot),
                 "next": following,
             }
         )
     else:
-        _print(found, following)
+        _print(found, following, plot)
 
 
-def _print(found: list[JudgesAgreement], following: str) -> None:
+def _print(found: list[JudgesAgreement], following: str, plot: Path | None) -> None:
     from spa.cli.console import out
     from spa.comparison.judges_formats import left_out_line, reading
 
@@ -85,6 +100,8 @@ def _print(found: list[JudgesAgreement], following: str) -> None:
         console.print(f"The curve has {left_out_line(each)}.", soft_wrap=True)
         for line in reading(each):
             console.print(line, soft_wrap=True)
+    if plot is not None:
+        console.print(f"Drawn: {plot}", soft_wrap=True)
     console.print(f"Next: {following}", soft_wrap=True)
 
 

@@ -83,7 +83,7 @@ def _variance(
 
     count = int(known_SQ.sum())
     of_seed_S, of_prompt_Q = known_SQ.sum(axis=1), known_SQ.sum(axis=0)
-    seeds, prompts = np.count_nonzero(of_seed_S), np.count_nonzero(of_prompt_Q)
+    seeds, prompts = int(np.count_nonzero(of_seed_S)), int(np.count_nonzero(of_prompt_Q))
     one_seed = _half_squares(centred_SQ, of_seed_S, 1)
     one_prompt = _half_squares(centred_SQ, of_prompt_Q, 0)
     neither = _half_squares(centred_SQ.reshape(-1, 1), np.array([count]), 0) - one_seed - one_prompt

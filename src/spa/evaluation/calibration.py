@@ -126,8 +126,8 @@ def _bins(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """The bin of each score, counted from 0 without a gap."""
     import numpy as np
 
-    ends = np.quantile(scores, np.arange(1, _BINS) / _BINS, method="closest_observation")
-    found = np.searchsorted(np.unique(ends), scores, side="right")
+    ends = np.quantile(scores, np.arange(1, _BINS) / _BINS, method="inverted_cdf")
+    found = np.searchsorted(ends, scores)  # the last score of a bin is its end
     return np.unique(found, return_inverse=True)[1]
 
 
