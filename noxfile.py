@@ -218,6 +218,23 @@ def vllm(session: nox.Session) -> None:
     )
 
 
+@nox.session(name="lm-eval")
+def lm_eval(session: nox.Session) -> None:
+    """Tests the evaluator `lm-eval` with the real lm-evaluation-harness (minutes)."""
+    install(session, ".[test]")
+    # Its dependencies are many and not pinned here: what they are today is what is tested.
+    install(session, "./plugins/spa-lm-eval")
+    install_model(session)
+    session.run(
+        "pytest",
+        "-W",
+        "default",  # what its many dependencies warn of is no fault of spa's
+        "plugins/spa-lm-eval/tests",
+        *session.posargs,
+        env={"SPA_REQUIRE_MODEL": "1"},
+    )
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Runs the benchmarks in ``bench``."""

@@ -13,7 +13,16 @@ from __future__ import annotations
 from collections.abc import Generator as _Gen
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    runtime_checkable,
+)
 
 from spa.types import (
     ChatRequest,
@@ -37,6 +46,7 @@ from spa.types import (
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
     "Asks",
@@ -46,7 +56,9 @@ __all__ = [
     "Evaluator",
     "Generator",
     "Judge",
+    "LoadedModel",
     "Loss",
+    "ModelEvaluator",
     "PairBatch",
     "PairBuilder",
     "PairLosses",
@@ -249,6 +261,42 @@ class PromptedEvaluator(Evaluator, Protocol):
         ...
 
 
+class LoadedModel(NamedTuple):
+    """A model in this process.
+
+    Attributes:
+        model: In evaluation mode, with its adapter; it may be a PEFT model.
+        tokenizer: It has a padding token.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+@runtime_checkable
+class ModelEvaluator(Evaluator, Protocol):
+    """An evaluator with prompts of its own that runs every policy's model itself.
+
+    As a `PromptedEvaluator`, but for what cannot be asked by requests: another library that wants
+    the model, for example. Its responses are kept; what it computed on the way is not, so that a
+    stage which was interrupted begins anew.
+    """
+
+    def prompts(self) -> Iterator[Prompt]:
+        """As of `PromptedEvaluator`."""
+        ...
+
+    def respond_with(
+        self, loaded: LoadedModel, prompts: Sequence[Prompt]
+    ) -> Mapping[str, Sequence[Response]]:
+        """Returns what the model responds to all prompts, by their ids.
+
+        Called once for every policy, with all its prompts, if any response is not in the store. A
+        prompt that is left out is counted as failed. The model must be left as it is.
+        """
+        ...
+
+
 class Waiting(Protocol):
     """Requests that wait for an answer, for `Backend` classes with a method ``stream``."""
 
@@ -293,6 +341,8 @@ class Backend(Protocol):
     - ``adopt(config) -> bool``: goes on as the backend of another config of its own class, if it
       can do so without starting anew (another adapter on the same weights), and says whether it
       does. Without: it is closed, and another one is started.
+    - ``loaded() -> LoadedModel``: its model, for evaluators that run it themselves. Without: these
+      load the weights once more, after this backend was closed.
     - ``figures() -> Mapping[str, float]``: what it counted since it was made, for the manifest
       (retries, cost); names are stable, values only grow. Without: nothing.
     """

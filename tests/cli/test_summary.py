@@ -122,6 +122,14 @@ def test_a_judge_that_is_kin_or_small_is_named(
     assert printed(capsys, **judged_by(backend, **facts))[:-3] == notes
 
 
+@pytest.mark.parametrize(("known", "notes"), [(False, 1), (True, 0)])
+def test_kin_judges_of_evaluators_are_told_once(capsys: Captured, known: bool, notes: int) -> None:
+    kin = {"path": "evaluate.0", "relation": "itself", "family": "llama", "known": known}
+    found = printed(capsys, **judged_by(POLICY, kin_judges=[kin]))[:-3]
+    assert len(found) == notes
+    assert all(line.startswith("Note: the model judged its own answers.") for line in found)
+
+
 def test_of_a_judge_with_members_those_that_were_asked_are_named(capsys: Captured) -> None:
     members = [{"backend": None}, {"backend": OTHER}, {"backend": None}]
     recipe = {

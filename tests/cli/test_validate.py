@@ -47,6 +47,20 @@ def test_ok() -> None:
     assert result.stderr == ""
 
 
+def test_a_judge_that_is_the_policy_is_noted() -> None:
+    measured = ["good.yaml", "--set", "evaluate=[{use: judge-scores}]"]
+    result = runner.invoke(app, measured)
+    assert result.exit_code == 0
+    ok, note, following = result.stdout.splitlines()
+    assert ok.startswith("ok  good.yaml")
+    assert note.startswith("Note: the model judged its own answers.")
+    assert following.startswith("Next: ")
+    [record] = json.loads(runner.invoke(app, [*measured, "--json"]).stdout)
+    assert record["notes"] == [note.removeprefix("Note: ")]
+    quiet = ["good.yaml", "--set", "evaluate=[{use: judge-scores, kin_judge: known}]"]
+    assert "Note" not in runner.invoke(app, quiet).stdout
+
+
 def test_overrides_are_part_of_the_next_command() -> None:
     options = ["--swap", "loss=simpo", "--set", "generate.system_prompts=[a b]"]
     result = runner.invoke(app, ["good.yaml", *options])

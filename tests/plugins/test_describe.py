@@ -83,7 +83,8 @@ FILLED: dict[tuple[str, str], Any] = {
 }
 
 ONE_OF: dict[str, dict[str, Any]] = {
-    name: {"path": "rows.jsonl"} for name in ("exact-answer", "multiple-choice", "refusal")
+    name: {"path": "rows.jsonl"}
+    for name in ("exact-answer", "mt-bench", "multiple-choice", "refusal")
 }
 """Where one of two keys must be given, and neither alone is required."""
 

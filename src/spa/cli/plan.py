@@ -42,16 +42,18 @@ def plan(
     from spa.cli.again import command_line, place_options
     from spa.cli.console import print_json
     from spa.cli.harmless import harmless
+    from spa.engine.kinship import kin_judges, kin_notes
     from spa.engine.planning import plan_run
     from spa.recipe import load_recipe
 
     check_name(name)
     loaded = load_recipe(recipe, sets=sets or (), swaps=swaps or ())
     found = plan_run(loaded, runs_dir, name)
+    notes = kin_notes(kin_judges(loaded))
     if as_json:
-        print_json({"kind": "plan", **found.record()})
+        print_json({"kind": "plan", **found.record(), "notes": notes})
         return
-    for line in _lines(found):
+    for line in (*_lines(found), *(f"Note: {note}" for note in notes)):
         typer.echo(harmless(line))
     where = place_options(runs_dir, name)
     again = command_line(context, "run", [recipe], sets or (), swaps or (), where)

@@ -202,8 +202,12 @@ def _figure(metric: Mapping[str, Any]) -> str:
 
 def _notes(manifest: Mapping[str, Any], folder: Path) -> Iterable[str]:
     """What a reader must know before believing the figures."""
+    from spa.engine.kinship import KinJudge, kin_notes
+
+    kin = [KinJudge(**each) for each in manifest.get("kin_judges", ())]
+    yield from kin_notes(kin)
     if _asked(manifest):
-        yield from dict.fromkeys(_of_the_judge(manifest))
+        yield from dict.fromkeys(_of_the_judge(manifest, kin_told=bool(kin)))
     if left_out := list(filter(None, map(_unscored, manifest["stages"]))):
         yield (
             f"responses without a score: {', '.join(left_out)}. They are in no pair, and a missing "
@@ -229,10 +233,22 @@ def _asked(manifest: Mapping[str, Any], end: str = "") -> bool:
     )
 
 
-def _of_the_judge(manifest: Mapping[str, Any]) -> Iterable[str]:
-    """Whether a model that judged is kin to the policy (arXiv 2410.21819), or too small."""
+def _of_the_judge(manifest: Mapping[str, Any], *, kin_told: bool) -> Iterable[str]:
+    """Whether a model that judged is kin to the policy (arXiv 2410.21819), or too small.
+
+    Args:
+        manifest: Of the run.
+        kin_told: Whether kinship was told of the evaluators already, or is known.
+    """
     for judge in _judges(manifest):
-        yield from _of_a_judge(manifest["recipe"]["model"], judge, manifest.get("policy_type"))
+        if not kin_told:
+            policy = manifest["recipe"]["model"]
+            yield from _of_kin(policy, judge, manifest.get("policy_type"))
+        if judge.parameters is not None and judge.parameters < SMALL_MODEL:
+            yield (
+                f"a judge of {millions(judge.parameters)} carries little signal. "
+                "These scores show that the pipeline works, not that the model got better."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +279,7 @@ def _judges(manifest: Mapping[str, Any]) -> Iterable[_Judge]:
         yield _Judge(backend, manifest.get("judge_type"), parameters)
 
 
-def _of_a_judge(policy: Mapping[str, Any], judge: _Judge, policy_type: str | None) -> Iterable[str]:
+def _of_kin(policy: Mapping[str, Any], judge: _Judge, policy_type: str | None) -> Iterable[str]:
     backend = judge.backend
     if backend is None or (
         backend.get("path") is not None and backend["path"] == policy.get("path")
@@ -276,11 +292,6 @@ def _of_a_judge(policy: Mapping[str, Any], judge: _Judge, policy_type: str | Non
         yield (
             f"judge and policy are both of type {judge.type}. Models prefer text of their own "
             "family: if these two are of one, confirm with a judge of another."
-        )
-    if judge.parameters is not None and judge.parameters < SMALL_MODEL:
-        yield (
-            f"a judge of {millions(judge.parameters)} carries little signal. "
-            "These scores show that the pipeline works, not that the model got better."
         )
 
 

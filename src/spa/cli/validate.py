@@ -34,6 +34,7 @@ def validate(
     from spa.cli.console import json_text
     from spa.cli.harmless import harmless
     from spa.engine.inputs import input_problems
+    from spa.engine.kinship import kin_judges, kin_notes
     from spa.engine.policy import untrainable
     from spa.errors import RecipeError
     from spa.recipe import load_recipe
@@ -53,9 +54,14 @@ def validate(
             if not as_json:
                 typer.echo(harmless(str(error)), err=True)
         else:
-            records.append({"recipe": str(path), "ok": True, "resolved": recipe.resolved()})
+            notes = kin_notes(kin_judges(recipe))
+            records.append(
+                {"recipe": str(path), "ok": True, "notes": notes, "resolved": recipe.resolved()}
+            )
             if not as_json:
                 typer.echo(harmless(f"ok  {path}  {_summary(recipe)}"))
+                for note in notes:
+                    typer.echo(harmless(f"Note: {note}"))
     if as_json:
         typer.echo(json_text(records, indent=2))
     elif failed:

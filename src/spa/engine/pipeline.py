@@ -21,6 +21,7 @@ from spa.engine.inputs import refuse_missing
 from spa.engine.interrupt import Interrupt
 from spa.engine.kept_check import find_check
 from spa.engine.keys import stage_key
+from spa.engine.kinship import kin_judges
 from spa.engine.lock import writer_lock
 from spa.engine.manifest import git_state, hardware, read_manifest, versions
 from spa.engine.models import ModelPool
@@ -339,6 +340,7 @@ class _Run:
                 "versions": versions(),
                 "hardware": hardware(),
                 **_models(context.recipe),
+                "kin_judges": [asdict(each) for each in kin_judges(context.recipe)],
                 "git": git_state(Path(context.recipe.source).resolve().parent),
                 "plugins": plugin_records(
                     load_catalogue(), [spec.registered for spec in context.recipe.components]

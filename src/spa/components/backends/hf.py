@@ -8,7 +8,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from spa.api import ChatRequest, ChatResult, LabelRequest, Request, RequestFailure, Result, SpaError
+from spa.api import (
+    ChatRequest,
+    ChatResult,
+    LabelRequest,
+    LoadedModel,
+    Request,
+    RequestFailure,
+    Result,
+    SpaError,
+)
 from spa.components.backends.hf_config import HFConfig
 from spa.components.backends.hf_work import (
     generate_in_batches,
@@ -116,6 +125,10 @@ class HFBackend:
     def tokenizer_fingerprint(self) -> str:
         """Hash of tokenizer and chat template alone."""
         return identity.tokenizer_fingerprint(self._configured)
+
+    def loaded(self) -> LoadedModel:
+        """The model and its tokenizer, loaded at first use."""
+        return LoadedModel(self.model, self.tokenizer)
 
     def check(self, requests: Sequence[Request]) -> Sequence[str]:
         """Why requests like these cannot be answered; reads the tokenizer alone.

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from spa.api import ComponentConfig, RecipeFacts
+from spa.api import ComponentConfig, NotInKey, RecipeFacts
 from spa.components.evaluators.templates import COMPARE_TEMPLATE
 from spa.components.text import missing_placeholders
 
-__all__ = ["IntervalConfig", "JudgeScoresConfig", "PairwiseConfig"]
+__all__ = ["KIN_JUDGE", "IntervalConfig", "JudgeScoresConfig", "KinJudgeMark", "PairwiseConfig"]
 
 _PAIR = 2
+
+KinJudgeMark = Annotated[Literal["warn", "known"], NotInKey("silences a warning only")]
+"""Type of the key `kin_judge`, of evaluators whose figures are a judge's opinion."""
+
+KIN_JUDGE = (
+    "What to do if the judge is the policy itself or of its family, as models prefer text of their"
+    " own. warn: say so. known: say nothing, it is meant."
+)
 
 
 class IntervalConfig(ComponentConfig):
@@ -29,6 +37,7 @@ class IntervalConfig(ComponentConfig):
 class JudgeScoresConfig(IntervalConfig):
     """Settings of the evaluator `judge-scores`."""
 
+    kin_judge: KinJudgeMark = Field(default="warn", description=KIN_JUDGE)
     lambdas: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(
         default=(),
         description="Recipes with two objectives: also report (lambda * first + second) / (lambda"
@@ -55,6 +64,7 @@ class JudgeScoresConfig(IntervalConfig):
 class PairwiseConfig(IntervalConfig):
     """Settings of the evaluator `pairwise`."""
 
+    kin_judge: KinJudgeMark = Field(default="warn", description=KIN_JUDGE)
     per_objective: bool = Field(
         default=False,
         description="Compare on each objective by itself, instead of on all in their order.",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from spa.components.evaluators.configs import KIN_JUDGE, KinJudgeMark
 from spa.components.evaluators.data_configs import GenerateConfig
 from spa.components.evaluators.templates import MT_BENCH_TEMPLATE
 from spa.components.text import missing_placeholders
@@ -19,6 +20,7 @@ TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}
 class MtBenchConfig(GenerateConfig):
     """Settings of the evaluator `mt-bench`."""
 
+    kin_judge: KinJudgeMark = Field(default="warn", description=KIN_JUDGE)
     turns_column: str = Field(
         default="turns", description="Column with the user turns, a list of texts."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -11,12 +11,13 @@ from typing import cast
 
 import msgspec
 
-from spa.contracts import PromptedEvaluator
+from spa.contracts import ModelEvaluator, PromptedEvaluator, Returns
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
 from spa.engine.policy import Policy
 from spa.engine.stages.base import run_stage
+from spa.engine.stages.by_model import ResponsesByModel
 from spa.engine.stages.evaluate import evaluator_names
 from spa.engine.stages.sample import stamp
 from spa.engine.stages.stage import Stage, StageRows
@@ -56,12 +57,12 @@ class OwnPrompts:
 
         Every policy draws the same random numbers for the same prompt.
         """
-        evaluator = cast("PromptedEvaluator", create(self.section))
         component = self.section.registered.component.name
+        respond = self._respond(context, policy)
 
         def jobs() -> Iterator[Job[Sequence[Response]]]:
             for prompt in self.prompts.rows:
-                yield Job(prompt.id, partial(evaluator.respond, prompt))
+                yield Job(prompt.id, partial(respond, prompt))
 
         done = run_stage(
             context,
@@ -84,6 +85,18 @@ class OwnPrompts:
         self.responses[policy.name] = found
         self.keys.append(done.key)
 
+    def _respond(
+        self, context: RunContext, policy: Policy
+    ) -> Callable[[Prompt], Returns[Sequence[Response]]]:
+        """What responds to a prompt: the evaluator by asking, or by running the model."""
+        evaluator = create(self.section)
+        if isinstance(evaluator, ModelEvaluator):
+            rows = self.prompts.rows
+            return ResponsesByModel(
+                context, policy, evaluator, lambda: tuple(rows), self.section.registered.qualified
+            ).of
+        return cast("PromptedEvaluator", evaluator).respond
+
 
 def own_prompts(context: RunContext) -> dict[str, OwnPrompts]:
     """Runs a stage of prompts for every evaluator that brings some, and gives these by its name.
@@ -99,7 +112,7 @@ def own_prompts(context: RunContext) -> dict[str, OwnPrompts]:
 
 def _prompted(recipe: Recipe) -> Iterator[tuple[str, AskingSpec]]:
     for section, name in zip(recipe.evaluate, evaluator_names(recipe), strict=True):
-        if issubclass(section.registered.load_class(), PromptedEvaluator):
+        if issubclass(section.registered.load_class(), PromptedEvaluator | ModelEvaluator):
             yield name, section
 
 
