@@ -85,6 +85,15 @@ def with_adapter(section: str) -> Change:
     return change
 
 
+def with_soup(folder: Path, load: Callable[..., Recipe]) -> Recipe:
+    adapters = [folder / name for name in ("first", "second")]
+    for adapter in adapters:
+        adapter.mkdir()
+        (adapter / "adapter_model.safetensors").write_text(adapter.name, encoding="utf-8")
+    listed = ",".join(map(str, adapters))
+    return load([f"train.soup.adapters=[{listed}]", "train.soup.weights=[6,4]"])
+
+
 def prompt_file(folder: Path, load: Callable[..., Recipe]) -> Recipe:
     with (folder / "prompts.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"id": "more", "prompt": "One more?"}\n')
@@ -172,6 +181,7 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
     "learning rate": (settings("train.learning_rate=1e-5"), {"train"}),
     "batch of the optimizer": (settings("train.batch_pairs=5"), {"train"}),
     "rank": (settings("train.lora.r=4"), {"train"}),
+    "soup": (with_soup, {"train"}),
     "resamples": (settings("evaluate.0.resamples=300"), EVALUATION),
     "revision of the evaluator": (raised("evaluate"), EVALUATION),
     # What changes nothing but speed, memory or what is shown.
@@ -190,6 +200,25 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
     "checkpoints": (settings("train.save_steps=7"), set()),
     "trackers": (settings("train.report_to=[tensorboard]"), set()),
 }
+
+
+def test_a_soup_is_known_by_what_its_adapters_hold_and_by_their_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPA_CACHE", str(tmp_path / "cache"))
+    keys_of = keys_without_running(monkeypatch, tmp_path / "runs")
+    load = loading(tmp_path)
+
+    def key(weights: str) -> str:
+        place = f"train.soup.adapters=[{tmp_path / 'first'},{tmp_path / 'second'}]"
+        return keys_of(load([place, f"train.soup.weights={weights}"]))["train"]
+
+    with_soup(tmp_path, load)
+    first = key("[6,4]")
+    assert key("[60,40]") == first
+    assert key("[4,6]") != first
+    (tmp_path / "second" / "adapter_model.safetensors").write_text("other", encoding="utf-8")
+    assert key("[6,4]") != first
 
 
 def loading(folder: Path) -> Callable[..., Recipe]:
@@ -247,6 +276,7 @@ NOT_IN_KEYS = {
     ("refusal", "path"): "the prompts are hashed",
     ("exact-answer", "path"): "the prompts are hashed",
     ("ensemble", "members"): "each has a stage of its own, whose key is read",
+    ("train", "soup"): "the adapters' contents and their shares are in the key",
     ("train", "micro_tokens"): "changes memory and speed only",
     ("train", "micro_groups"): "changes memory and speed only",
     ("train", "packing"): "changes memory and speed only",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from spa.recipe.sections import (
     AnswerConfig,
@@ -9,6 +9,7 @@ from spa.recipe.sections import (
     ObjectiveConfig,
     PromptSettings,
     RecipeSettings,
+    SoupSettings,
     SplitConfig,
     TrainConfig,
 )
@@ -22,6 +23,7 @@ from spa.recipe.sections import (
         ObjectiveConfig,
         PromptSettings,
         RecipeSettings,
+        SoupSettings,
         SplitConfig,
         TrainConfig,
     ],
@@ -43,3 +45,17 @@ def test_defaults_that_follow_others() -> None:
 def test_target_modules() -> None:
     assert LoraSettings().target_modules == "all-linear"
     assert LoraSettings(target_modules=("q_proj",)).target_modules == ("q_proj",)
+
+
+def test_a_soup_has_a_share_for_each_adapter_and_stands_for_one_training_of_an_adapter() -> None:
+    soup = SoupSettings(adapters=("a", "b", "c"), weights=(6, 3, 1))
+    assert soup.shares == (0.6, 0.3, 0.1)
+    with pytest.raises(ValidationError, match="weights is 3, but the number of adapters is 2"):
+        SoupSettings(adapters=("a", "b"), weights=(1, 2, 3))
+    with pytest.raises(ValidationError, match="all weights are 0, so nothing is left"):
+        SoupSettings(adapters=("a", "b"), weights=(0, 0))
+    with pytest.raises(ValidationError, match=r"made of adapters, and train.lora is null"):
+        TrainConfig(lora=None, soup=soup)
+    objectives = (ObjectiveConfig(name="safe"),)
+    with pytest.raises(ValidationError, match=r"same adapter in every round. Set iterations to 1"):
+        RecipeSettings(name="r", objectives=objectives, train=TrainConfig(soup=soup), iterations=2)

@@ -5,6 +5,7 @@ Every component brings its own config; what stands here does not depend on compo
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ __all__ = [
     "ObjectiveConfig",
     "PromptSettings",
     "RecipeSettings",
+    "SoupSettings",
     "SplitConfig",
     "TrainConfig",
 ]
@@ -126,6 +128,39 @@ class LoraSettings(ComponentConfig):
     )
 
 
+class SoupSettings(ComponentConfig):
+    """Adapters whose weights are averaged in place of a training."""
+
+    adapters: tuple[RecipePath, ...] = Field(
+        min_length=2,
+        description="Folders of LoRA adapters of the policy, as trainings leave them.",
+    )
+    weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(
+        min_length=2,
+        description="One weight for each adapter, in their order, read as shares: [6, 4] takes "
+        "0.6 of the first adapter's update and 0.4 of the second's.",
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _one_each(cls, weights: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        adapters = info.data.get("adapters")
+        if adapters is not None and len(weights) != len(adapters):
+            raise ValueError(
+                f"the number of weights is {len(weights)}, but the number of adapters is "
+                f"{len(adapters)}. Give one weight for each adapter, in their order"
+            )
+        if not any(weights):
+            raise ValueError("all weights are 0, so nothing is left. Make one or more positive")
+        return weights
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights divided by their sum."""
+        total = math.fsum(self.weights)
+        return tuple(weight / total for weight in self.weights)
+
+
 class TrainConfig(ComponentConfig):
     """How the policy is trained. Defaults suit LoRA on a small set of prompts."""
 
@@ -138,6 +173,13 @@ class TrainConfig(ComponentConfig):
     lora: LoraSettings | None = Field(
         default_factory=LoraSettings,
         description="The adapter to learn. Null: full fine-tuning.",
+    )
+    soup: Annotated[
+        SoupSettings | None, NotInKey("the adapters' contents and their shares are in the key")
+    ] = Field(
+        default=None,
+        description="Adapters to average in place of training, with which the run then goes on. "
+        "Null: the policy is trained.",
     )
     learning_rate: float = Field(
         default_factory=lambda known: (
@@ -266,6 +308,15 @@ class TrainConfig(ComponentConfig):
             )
         return value
 
+    @field_validator("soup")
+    @classmethod
+    def _makes_an_adapter(
+        cls, value: SoupSettings | None, info: ValidationInfo
+    ) -> SoupSettings | None:
+        if value is not None and info.data.get("lora", True) is None:
+            raise ValueError("a soup is made of adapters, and train.lora is null. Leave lora out")
+        return value
+
 
 class AnswerConfig(ComponentConfig):
     """How models answer held-out prompts for evaluation. Sampled, as models are mostly used."""
@@ -328,3 +379,13 @@ class RecipeSettings(ComponentConfig):
         le=100,
         description="Rounds of the whole method, each with the model of the last.",
     )
+
+    @field_validator("iterations")
+    @classmethod
+    def _soups_once(cls, value: int, info: ValidationInfo) -> int:
+        train = info.data.get("train")
+        if value > 1 and train is not None and train.soup is not None:
+            raise ValueError(
+                "train.soup makes the same adapter in every round. Set iterations to 1"
+            )
+        return value

@@ -31,6 +31,8 @@ from spa.training.launched import fit_with_followers
 from spa.training.outcome import TrainResult
 from spa.training.roles import is_launched
 from spa.training.saving import sync
+from spa.training.soup import make_soup
+from spa.training.soup_card import soup_card
 from spa.types import Objective
 
 if TYPE_CHECKING:
@@ -130,7 +132,11 @@ def _finished(marker: Path) -> TrainResult | None:
 def _carry_out(
     job: Job, loss: LossSource | None, on_progress: Observe, should_stop: ShouldStop
 ) -> TrainResult:
-    """Trains in this process, or in all that there are or should be."""
+    """Trains in this process, or in all that there are or should be; or mixes a soup."""
+    if job.settings.soup is not None:
+        if is_launched():
+            raise RunError("train.soup is mixed by one process. Start spa without a launcher.")
+        return make_soup(job.settings.soup, job.output_dir, soup_card(job))
     if not (is_launched() or job.settings.in_processes):
         return fit(job, on_progress, should_stop)
     if loss is None:

@@ -2,8 +2,8 @@
 
 This is the reading of the baseline in which the objectives are mixed before training: one composite
 score ``sum_k a_k s_k`` decides which response of a pair is preferred. In the other reading
-(Rewarded Soups, arXiv 2306.04488) one model is trained for each objective and their weights are
-interpolated; that needs several trainings and is no loss.
+(Rewarded Soups, arXiv 2306.04488) one model is trained for each objective, for which the weights
+here are 1 and 0, and the models' weights are interpolated: see ``train.soup``.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from spa.recipe import ComponentSpec
 from spa.types import Group, JsonValue, Objective, PreferencePair
 
 if TYPE_CHECKING:
+    from spa.recipe.sections import SoupSettings
     from spa.training.outcome import TrainProgress, TrainResult
 
 __all__ = ["stored_result", "train_parts", "train_stage"]
@@ -126,7 +127,18 @@ def train_parts(
         "reads": [pairs.key],
         "settings": key_config(context.recipe.train),
         "seed": context.recipe.seed,
+        **_soup(context.recipe.train.soup),
     }
+
+
+def _soup(soup: SoupSettings | None) -> dict[str, Any]:
+    """What a soup is made of, wherever its adapters lie; nothing where the policy is trained."""
+    if soup is None:
+        return {}
+    from spa.models.identity import folder_fingerprint
+
+    contents = [folder_fingerprint(Path(folder)) for folder in soup.adapters]
+    return {"soup": [list(each) for each in zip(contents, soup.shares, strict=True)]}
 
 
 def _commit(
