@@ -42,6 +42,7 @@ def soup(spec: ModelSpec, make: Any, tmp_path: Path) -> Soup:
         groups: dict[str, Sequence[TrainingGroup]] | None = None,
         on_progress: Callable[[TrainProgress], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
+        before: Sequence[Path] = (),
         **settings: Any,
     ) -> TrainResult:
         given = {"batch_pairs": 4, "learning_rate": 1e-2, "epochs": 1, "lora": LoraSettings(r=4)}
@@ -56,6 +57,7 @@ def soup(spec: ModelSpec, make: Any, tmp_path: Path) -> Soup:
             seed=1,
             on_progress=on_progress,
             should_stop=should_stop,
+            made_before=lambda name: [each / "objectives" / name for each in before],
         )
 
     return start
@@ -156,6 +158,21 @@ def test_stopped_in_the_second_training_it_goes_on_there(soup: Soup) -> None:
 
 def update_steps(folder: Path) -> float:
     return json.loads((folder / "result.json").read_text())["steps"]
+
+
+def test_soups_with_other_weights_share_their_adapters(soup: Soup, tmp_path: Path) -> None:
+    first = soup(out="first", weights=(9, 1))
+    seen: list[TrainProgress] = []
+    before = [tmp_path / "nothing", tmp_path / "first"]
+    second = soup(out="second", weights=(1, 1), before=before, on_progress=seen.append)
+    assert seen == []
+    assert second.history == first.history
+    parts = tmp_path / "second" / "objectives"
+    safety, helpful = update(parts / "safety" / "adapter"), update(parts / "help" / "adapter")
+    for name, matrix in update(second.path).items():
+        torch.testing.assert_close(matrix, 0.5 * safety[name] + 0.5 * helpful[name])
+    soup(out="third", before=before, learning_rate=2e-2, on_progress=seen.append)
+    assert seen != []
 
 
 def test_an_objective_without_pairs_is_named(soup: Soup, make: Any) -> None:

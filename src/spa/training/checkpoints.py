@@ -26,6 +26,7 @@ __all__ = [
     "checkpoint_kind",
     "claim_folder",
     "last_complete",
+    "same_training",
     "seal_checkpoint",
     "training_identity",
 ]
@@ -117,6 +118,15 @@ def claim_folder(output_dir: Path, identity: Mapping[str, str]) -> None:
             f"{output_dir} holds another training, with other {', '.join(changed)}. "
             "Use another folder, or delete it to train anew."
         )
+
+
+def same_training(folder: Path, identity: Mapping[str, str]) -> bool:
+    """Whether a folder is marked as this very training's; False where that cannot be read."""
+    try:
+        found = json.loads((folder / _IDENTITY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(found == dict(identity))
 
 
 def last_complete(folder: Path, kind: CheckpointKind = "plain") -> Path | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from spa.models.identity import fingerprint
 from spa.models.loading import load_tokenizer
 from spa.models.location import model_source
 from spa.models.spec import ModelSpec
-from spa.training.checkpoints import claim_folder, training_identity
+from spa.training.checkpoints import claim_folder, same_training, training_identity
 from spa.training.encoding import Encoding, encode
 from spa.training.failures import readable_failures
 from spa.training.fit import fit
@@ -30,7 +31,7 @@ from spa.training.launch import fit_in_processes
 from spa.training.launched import fit_with_followers
 from spa.training.outcome import TrainResult
 from spa.training.roles import is_launched
-from spa.training.saving import sync
+from spa.training.saving import sync, write_folder
 from spa.types import Objective
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def train(
     loss_source: LossSource | None = None,
     run_name: str | None = None,
     askers: Mapping[str, str] | None = None,
+    made_before: Iterable[Path] = (),
 ) -> TrainResult:
     """Trains the policy on preference pairs.
 
@@ -76,6 +78,7 @@ def train(
         run_name: What experiment trackers call this training; None: as ``output_dir``.
         askers: For the model card: what asked another model than the policy, by its place in the
             recipe, and that model's name.
+        made_before: Folders of other trainings; the result of one that is just the same is copied.
 
     Raises:
         TrainingStopped: If ``should_stop`` said so. Call again to go on.
@@ -106,6 +109,8 @@ def train(
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
         return finished
     with readable_failures(output_dir):
+        if (copied := _copied(made_before, job)) is not None:
+            return copied
         result = _carry_out(job, loss_source, on_progress, should_stop)
         write_result(result, output_dir)
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
@@ -131,6 +136,21 @@ def _finished(marker: Path) -> TrainResult | None:
     except (KeyError, TypeError, ValueError) as error:
         logger.warning("%s is damaged (%s): training is done again", marker, error)
         return None
+
+
+def _copied(made_before: Iterable[Path], job: Job) -> TrainResult | None:
+    """The result of a training that is just the same, in the folder of this one."""
+    for folder in made_before:
+        if not same_training(folder, job.identity):
+            continue
+        if (result := _finished(folder / "result.json")) is None:
+            continue
+        path = job.output_dir / result.path.name
+        write_folder(path, lambda to, of=result.path: shutil.copytree(of, to, dirs_exist_ok=True))
+        result = replace(result, path=path)
+        write_result(result, job.output_dir)
+        return result
+    return None
 
 
 def _carry_out(

@@ -7,7 +7,7 @@ is trained for by itself, and the weights of the models are mixed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ def train_soup(
     output_dir: Path,
     run_name: str,
     on_progress: Observe,
+    made_before: Callable[[str], Iterable[Path]] = lambda _: (),
     **others: Any,
 ) -> TrainResult:
     """Trains an adapter for each objective and mixes them.
@@ -50,6 +51,8 @@ def train_soup(
             and last ``result.json``.
         run_name: What experiment trackers call the training, the objective's name added.
         on_progress: Told of all trainings as if they were one.
+        made_before: Gives for an objective the folders of other trainings for it, from which one
+            that is just the same is copied: soups that differ in their weights share them.
         others: What `spa.training.run.train` takes besides.
 
     Raises:
@@ -74,6 +77,7 @@ def train_soup(
                 output_dir=output_dir / PARTS / objective.name,
                 run_name=f"{run_name}-{objective.name}",
                 on_progress=_Together(pairs, number, results, on_progress),
+                made_before=made_before(objective.name),
                 **others,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -219,6 +220,7 @@ def _train(
             return train_soup(
                 {name: _examples(groups(), own) for name, own in alone.items()},
                 objectives,
+                made_before=partial(_trained_for, context),
                 **common,
             )
     except TrainingStopped as stopped:
@@ -246,6 +248,16 @@ def _pairs_of(
     builder = cast("PairBuilder", create(context.recipe.pairs))
     for group in groups():
         yield from builder.pairs(group, (objective,))
+
+
+def _trained_for(context: RunContext, objective: str) -> Iterator[Path]:
+    """Where sound trainings of the store keep an adapter that was trained for an objective."""
+    from spa.training.soup import PARTS
+
+    for folder in sorted(context.store.glob(folder_name("train", "*"))):
+        part = folder / PARTS / objective
+        if part.is_dir() and problem_of(folder, context.digests) is None:
+            yield part
 
 
 def _run_name(context: RunContext) -> str:
