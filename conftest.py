@@ -1,4 +1,4 @@
-"""What tests of spa and of the plugins beside it share: their order and little garbage collection."""
+"""What all tests share, the plugins' as well: their order, and little garbage collection."""
 
 from __future__ import annotations
 

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from spa.cli import main
 from spa.engine.lock import FILE, writer_lock
 
 
@@ -22,14 +25,15 @@ def start(recipe: Path, name: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_second_process_on_one_run_is_refused(recipe_file: Path) -> None:
-    folder = recipe_file.parent / "runs" / "one"
+def test_a_run_that_is_being_written_is_refused(
+    recipe_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one process: `tests/faults` has two at one run."""
+    monkeypatch.chdir(recipe_file.parent)
+    folder = Path("runs", "one")
     with writer_lock(folder):
-        run = start(recipe_file, "one")
-        _, told = run.communicate(timeout=300)
-    assert run.returncode == 1
-    assert f"runs/one is being written by process {os.getpid()} on " in told
-    assert "Traceback" not in told
+        assert main(["run", recipe_file.name, "--name", "one"]) == 1
+    assert f"runs/one is being written by process {os.getpid()} on " in capsys.readouterr().err
     assert list(folder.iterdir()) == []
 
 

@@ -98,8 +98,8 @@ def plan_prune(runs: Path, drop: Collection[str] = (), *, judge_checks: bool = F
 def prune(plan: PrunePlan) -> Pruned:
     """Removes what a plan says, but for what is used by now.
 
-    Every folder is locked and renamed, and then looked for once more among what runs use. A run notes
-    what it uses before it looks into it: one that notes it later finds nothing there.
+    Every folder is locked and renamed, and then looked for once more among what runs use. A run
+    notes what it uses before it looks into it: one that notes it later finds nothing there.
 
     Raises:
         RunError: If something cannot be removed, or runs cannot be read any more.

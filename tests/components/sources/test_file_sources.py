@@ -325,6 +325,19 @@ def test_paths_follow_the_recipe(tmp_path: Path) -> None:
     assert isinstance(JsonlSource(config), Source)
 
 
+def test_half_of_a_character_in_a_conversation_of_a_csv_file_is_refused(tmp_path: Path) -> None:
+    text = 'm\n"[{""role"": ""user"", ""content"": ""Hi \\ud83d""}]"\n'
+    assert failure(csv(tmp_path, text, messages_column="m"), tmp_path) == (
+        "prompts.csv:2: column 'm' holds U+D83D, which is half of a character (a surrogate without "
+        "its partner). Write the whole character, or remove it."
+    )
+
+
+def test_numbers_that_json_has_not_are_read_all_the_same(tmp_path: Path) -> None:
+    (prompt,) = jsonl(tmp_path, '{"prompt": "a", "n": [NaN, -0, 1e400]}').prompts()
+    assert prompt.meta == {"n": ["nan", 0, "inf"]}
+
+
 @pytest.mark.parametrize(
     ("row", "column", "half"),
     [

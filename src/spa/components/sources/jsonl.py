@@ -10,10 +10,11 @@ import msgspec
 from spa.api import Prompt, SpaError
 from spa.components.sources.configs import JsonlConfig
 from spa.components.sources.files import content_fingerprint, read_bytes, read_text
-from spa.components.sources.rows import PlacedRow, prompts_from_rows
+from spa.components.sources.rows import PlacedRow, half_character, prompts_from_rows
 
 __all__ = ["JsonlSource"]
 
+_FOUND = (dict, SpaError)
 _decode = msgspec.json.Decoder().decode
 
 
@@ -44,25 +45,18 @@ def _rows(path: str) -> Iterator[PlacedRow]:
             continue
         place = f"{path}:{number}"
         try:
-            row = _row(line)
-        except json.JSONDecodeError as error:
-            said = f"{place}: not valid JSON: {error.msg} (column {error.colno})."
-            yield place, SpaError(said)
-            continue
-        if isinstance(row, dict):
-            yield place, row
-        else:
-            said = f'{place}: every line must be a JSON object, like {{"prompt": "..."}}.'
-            yield place, SpaError(said)
+            row: object = _decode(line)
+        except msgspec.DecodeError:
+            row = _understood(line, place)
+        if not isinstance(row, _FOUND):
+            row = SpaError(f'{place}: every line must be a JSON object, like {{"prompt": "..."}}.')
+        yield place, row
 
 
-def _row(line: str) -> object:
-    """The value of a line.
-
-    Raises:
-        JSONDecodeError: If it is none.
-    """
+def _understood(line: str, place: str) -> object:
+    """What a line holds that the fast decoder does not take, such as NaN, or what is wrong."""
     try:
-        return _decode(line)
-    except msgspec.DecodeError:
-        return json.loads(line)  # several times slower; it takes NaN, and says what is wrong where
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return SpaError(f"{place}: not valid JSON: {error.msg} (column {error.colno}).")
+    return (half_character(row, place) or row) if isinstance(row, dict) else row

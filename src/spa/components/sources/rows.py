@@ -16,7 +16,7 @@ from typing import TypeAlias, cast, get_args
 from spa.api import JsonValue, Message, Prompt, Role, SpaError
 from spa.components.sources.configs import ColumnsConfig
 
-__all__ = ["PlacedRow", "prompts_from_rows"]
+__all__ = ["PlacedRow", "half_character", "prompts_from_rows"]
 
 PlacedRow: TypeAlias = tuple[str, Mapping[str, object] | SpaError]
 """Where the row is (``"prompts.jsonl:3"``), and its columns, or why it has none."""
@@ -73,11 +73,12 @@ class _Reader:
 
     def __init__(self, config: ColumnsConfig) -> None:
         self._config = config
+        self._text = config.text_column
+        self._plain = config.messages_column is None
         self._places: dict[str, str] = {}
         self._seen: Counter[str] = Counter()
-        self._id_column: str | None = None
-        self._used: frozenset[str | None] = frozenset()
-        self._first = True
+        self._id: str | None = None
+        self._used: frozenset[str | None] | None = None
 
     def prompt(self, place: str, row: Mapping[str, object]) -> Prompt:
         """The prompt of a row.
@@ -85,47 +86,53 @@ class _Reader:
         Raises:
             SpaError: If the row is not right.
         """
-        config = self._config
-        if self._first:
-            self._first, self._id_column = False, _id_column(row, config)
-            self._used = frozenset({config.text_column, self._id_column})
-        _refuse_half_characters(row, place)
-        messages = _messages(row, config, place)
-        column = self._id_column
-        own_id = _hash_id(messages, self._seen) if column is None else _given_id(row, column, place)
+        if self._used is None:
+            self._id = _id_column(row, self._config)
+            self._used = frozenset({self._text, self._id})
+        used, column = self._used, self._id
+        # Nearly all rows hold two texts, of which nothing more is to be asked.
+        text = row.get(self._text) if self._plain else None
+        if type(text) is str and text and not text.isspace():
+            messages: tuple[Message, ...] = (Message("user", text),)
+        else:
+            messages = _messages(row, self._config, place)
+        given = None if column is None else row.get(column)
+        if type(given) is str and given and not given.isspace():
+            own_id = given
+        elif column is None:
+            own_id = _hash_id(messages, self._seen)
+        else:
+            own_id = _given_id(row, column, place)
         if own_id in self._places:
             raise SpaError(
                 f"{place}: id {own_id!r} is there already, at {self._places[own_id]}. Ids must be "
                 "unique: change one, or name another column with id_column."
             )
         self._places[own_id] = place
-        meta = {key: _plain(value) for key, value in row.items() if key not in self._used}
-        return Prompt(id=own_id, messages=messages, meta=meta)
+        meta = {key: _plain(value) for key, value in row.items() if key not in used}
+        return Prompt(own_id, messages, "train", meta)
 
 
-def _refuse_half_characters(row: Mapping[str, object], place: str) -> None:
+def half_character(row: Mapping[str, object], place: str) -> SpaError | None:
     """Half of a surrogate pair, which JSON lets through, can be neither stored nor tokenized."""
     for column, value in row.items():
-        if type(value) is str and value.isascii() and column.isascii():
-            continue  # as nearly all are
-        half = _half_character(column) or _half_character(value)
+        half = _half(column) or _half(value)
         if half is not None:
-            raise SpaError(
+            return SpaError(
                 f"{place}: column {column!r} holds U+{ord(half):04X}, which is half of a character"
                 " (a surrogate without its partner). Write the whole character, or remove it."
             )
+    return None
 
 
-def _half_character(value: object) -> str | None:
+def _half(value: object) -> str | None:
     if isinstance(value, str):
-        if value.isascii():  # known without looking at it
-            return None
         found = _HALF.search(value)
         return None if found is None else found[0]
     if isinstance(value, Mapping):
-        return _half_character([*value.keys(), *value.values()])
+        return _half([*value.keys(), *value.values()])
     if isinstance(value, list | tuple):
-        return next((half for inner in value if (half := _half_character(inner))), None)
+        return next((half for inner in value if (half := _half(inner))), None)
     return None
 
 
@@ -187,6 +194,8 @@ def _conversation(value: object, column: str, place: str) -> tuple[Message, ...]
             f"{place}: the conversation in column {column!r} must be a list of at least one"
             ' {"role": ..., "content": ...}, or of texts, each a user turn.'
         )
+    if half := half_character({column: value}, place):
+        raise half
     messages = tuple(_message(turn, number, place) for number, turn in enumerate(value, start=1))
     if messages[-1].role != "user":
         raise SpaError(
