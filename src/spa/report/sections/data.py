@@ -101,7 +101,7 @@ def preference_pairs(subjects: Sequence[Subject]) -> Section:
             blocks.append(Line(why, "missing"))
         if own and not any(subject.reading.gaps):
             blocks.append(Line("All pairs have a gap of 0.", "note"))
-    shares = {s.label: own for s in subjects if (own := step_means(s.run, tuple(WEIGHTS)))}
+    shares = {s.label: found for s in subjects if (found := step_means(s.run, tuple(WEIGHTS)))}
     if shares:
         note = (
             "A pair's weight is its gap over the mean gap of its batch, to the power alpha. "

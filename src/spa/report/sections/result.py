@@ -76,7 +76,7 @@ def _reading_of(subjects: Sequence[Subject]) -> str:
 
 
 def _compared(comparison: Comparison) -> Iterator[Block]:
-    rows = []
+    rows: list[list[Cell | str]] = []
     for line in comparison.lines:
         if line.figure.model != TRAINED:
             continue
@@ -204,8 +204,8 @@ def wins(subjects: Sequence[Subject]) -> Section:
         "they count as ties, and where they are many, the place of an answer decides."
     )
     head = ("trained against untrained", "win", "tie", "lose", "flip rate", "n")
-    blocks = [Chart("wins", "Trained against untrained", outcomes(rows), note), Table(head, told)]
-    return Section("wins", "Wins, ties and losses", blocks)
+    chart = Chart("wins", "Trained against untrained", outcomes(rows), note)
+    return Section("wins", "Wins, ties and losses", [chart, Table(head, told)])
 
 
 def _rates(subject: Subject) -> dict[str, dict[str, Estimate]]:
