@@ -120,7 +120,7 @@ def browser(session: nox.Session) -> None:
             "no Chromium is on the path, so the report was not tested in one. Install it, such as "
             "by `apt-get install chromium`, and run: nox -s browser"
         )
-    install(session, ".[browser]", "pytest-timeout")
+    install(session, ".[browser]", "hypothesis", "pytest-timeout")
     hanging = ["--timeout", "400"]
     session.run("pytest", "-m", "browser", *hanging, "tests/browser", *session.posargs)
 

@@ -49,7 +49,7 @@ def test_unscored_responses_are_told_with_their_reasons(capsys: Captured) -> Non
         stage("judge-refined", unscored={}),
         stage("judge-answers-base", unscored={"unparsable": 4}),
     ]
-    assert printed(capsys, stages=stages)[:-3] == [
+    assert printed(capsys, stages=stages)[:-4] == [
         "Note: responses without a score: 3 of 21 in judge (1 low_label_mass, 2 unparsable), 4 of "
         "21 in judge-answers-base (4 unparsable). They are in no pair, and a missing score is in "
         "no mean."
@@ -66,6 +66,7 @@ def test_it_ends_with_the_result_and_the_next_command(
     assert printed(capsys, outputs=outputs) == [
         f"{title}runs/store/train-1/{name}",
         "Run:     runs/r/run.json",
+        "Report:  spa report runs/r --open",
         "Next:    spa export runs/r --format merged --output merged-model",
     ]
 
@@ -119,7 +120,7 @@ SMALL = (
 def test_a_judge_that_is_kin_or_small_is_named(
     capsys: Captured, backend: dict[str, Any], facts: dict[str, Any], notes: list[str]
 ) -> None:
-    assert printed(capsys, **judged_by(backend, **facts))[:-3] == notes
+    assert printed(capsys, **judged_by(backend, **facts))[:-4] == notes
 
 
 @pytest.mark.parametrize(("known", "notes"), [(False, 1), (True, 0)])
@@ -144,10 +145,10 @@ def test_of_a_judge_with_members_those_that_were_asked_are_named(capsys: Capture
         "roles": {"judge.members.1": {"type": "llama", "parameters": 9 * 10**8}},
     }
     stages = [stage("judge/1"), stage("judge/2", asked=4), stage("judge/3"), stage("judge")]
-    assert printed(capsys, stages=stages, **facts)[:-3] == [KIN, SMALL]
+    assert printed(capsys, stages=stages, **facts)[:-4] == [KIN, SMALL]
     stages = [stage("judge/1", asked=4), stage("judge/2"), stage("judge/3", asked=4)]
-    assert printed(capsys, stages=stages, **facts)[:-3] == [ITSELF]
-    assert printed(capsys, stages=[stage("judge/1"), stage("judge")], **facts)[:-3] == []
+    assert printed(capsys, stages=stages, **facts)[:-4] == [ITSELF]
+    assert printed(capsys, stages=[stage("judge/1"), stage("judge")], **facts)[:-4] == []
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_of_a_judge_with_members_those_that_were_asked_are_named(capsys: Capture
 def test_the_cost_is_told_where_a_backend_says_one(
     capsys: Captured, stages: list[Any], said: list[str]
 ) -> None:
-    assert printed(capsys, stages=stages)[:-3] == said
+    assert printed(capsys, stages=stages)[:-4] == said
 
 
 def metric(model: str, value: float | None, low: float | None, high: float | None) -> Any:
@@ -237,7 +238,7 @@ CHECKED = {
 )
 def test_it_says_what_is_known_of_the_judge(capsys: Captured, found: Any, line: str) -> None:
     facts = {"recipe_file": "my recipe.yaml", "judge_check": found}
-    assert printed(capsys, **facts)[:-3] == [line]
+    assert printed(capsys, **facts)[:-4] == [line]
 
 
 def test_a_check_without_an_interval_or_an_auc() -> None:

@@ -125,6 +125,17 @@ def test_several_runs(tmp_path: Path) -> None:
     assert "/home/someone" not in parsed.text
 
 
+def test_pairs_that_runs_share_are_shown_once(tmp_path: Path) -> None:
+    first = make_reported_run(tmp_path, "first")
+    stages = json.loads((first / "run.json").read_text())["stages"]
+    make_reported_run(tmp_path, "second", stages=stages)
+    parsed = Parsed(page_of(first, tmp_path / "second"))
+    assert "Run second has the pairs of first, and so its funnel." in parsed.text
+    charts = parsed.data("charts-data")
+    assert {"funnel-0-1", "margins-0"} <= set(charts)
+    assert {"funnel-1-1", "margins-1"}.isdisjoint(charts)
+
+
 def test_the_funnel_leads_to_the_examples_it_counts(tmp_path: Path) -> None:
     parsed = Parsed(page_of(make_reported_run(tmp_path, train=9)))
     (bar,) = [

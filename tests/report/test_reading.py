@@ -111,9 +111,16 @@ def test_arrows_point_where_the_model_went(secondary, primary, angle) -> None:
 
 
 def test_bins_lose_no_value() -> None:
-    rows = binned({"a": [1.0, 1.0, 2.0, 9.0], "b": [5.0], "none": []})
+    rows = binned({"a": [1.0, 1.03, 2.7, 9.0], "b": [5.0], "none": []})
     assert {row["series"] for row in rows} == {"a", "b"}
     assert sum(row["count"] for row in rows if row["series"] == "a") == 4
     assert sum(row["share"] for row in rows if row["series"] == "b") == pytest.approx(1)
     assert binned({"same": [3.0, 3.0]})[0]["count"] == 2
     assert binned({}) == []
+
+
+def test_whole_numbers_have_a_bin_each_around_them() -> None:
+    rows = binned({"a": [1, 1, 2, 5]})
+    assert [(row["start"], row["end"], row["count"]) for row in rows] == [
+        (0.5, 1.5, 2), (1.5, 2.5, 1), (2.5, 3.5, 0), (3.5, 4.5, 0), (4.5, 5.5, 1),
+    ]  # fmt: skip

@@ -69,6 +69,8 @@ def print_summary(
         soft_wrap=True,
     )
     console.print(f"Run:     {folder / 'run.json'}", soft_wrap=True)
+    shown = shlex.join(["spa", "report", str(folder), "--open"])
+    console.print(f"Report:  {shown}", soft_wrap=True)
     merged = shlex.join(
         ["spa", "export", str(folder), "--format", "merged", "--output", "merged-model"]
     )

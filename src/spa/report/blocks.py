@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Block", "Cell", "Chart", "Line", "Row", "Section", "Table"]
+__all__ = ["Block", "Cell", "Chart", "Line", "Row", "Section", "Table", "Tone"]
+
+Tone: TypeAlias = Literal["", "good", "bad", "dim"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Cell:
     """
 
     text: str
-    tone: Literal["", "good", "bad", "dim"] = ""
+    tone: Tone = ""
     link: str = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from importlib.resources import files
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["page_text"]
 
+_INTERVAL = re.compile(r"\[([-+.\d%]+), ([-+.\d%]+)\]")
 _SCRIPTS = ("theme.js", "charts.js", "choosing.js", "list.js", "detail.js", "browser.js")
 
 
@@ -47,6 +49,7 @@ def page_text(
     environment = Environment(
         autoescape=select_autoescape(default_for_string=True, default=True), finalize=text
     )
+    environment.filters["together"] = _together
     charts = {
         block.name: block.spec
         for section in sections
@@ -68,6 +71,11 @@ def page_text(
         examples=Markup(embedded_json(list(examples))),
         scripts=[Markup(script) for script in scripts],
     )
+
+
+def _together(text: str) -> str:
+    """The text with intervals that no line break parts."""
+    return _INTERVAL.sub("[\\1,\N{NO-BREAK SPACE}\\2]", text)
 
 
 def _file(name: str) -> str:

@@ -55,7 +55,7 @@ def pareto(arrows: Sequence[Arrow], objectives: Sequence[Objective]) -> dict[str
         "type": "nominal",
         "title": None,
         "scale": colours([arrow.run for arrow in arrows]),
-        "legend": {"orient": "bottom", "columns": 2, "labelLimit": 260, "symbolType": "circle"}
+        "legend": {"orient": "bottom", "columns": 3, "labelLimit": 220, "symbolType": "circle"}
         if len(arrows) > 1
         else None,
     }

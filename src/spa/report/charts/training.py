@@ -32,7 +32,7 @@ def training(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, A
     Args:
         curves: Name of a run, or of a round of it, to its steps.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, steps in curves.items():
         every = -(-len(steps) // MOST_POINTS)
         rows += [

@@ -18,6 +18,9 @@ def lost_prompts(subjects: Sequence[Subject]) -> Section:
     """The funnel of every round of every run."""
     blocks: list[Block] = []
     for subject in subjects:
+        if (first := _same_pairs(subject, subjects)) is not None:
+            blocks.append(Line(f"Run {subject.label} has the pairs of {first}, and so its funnel."))
+            continue
         funnels: Sequence[Any] = subject.run.manifest.get("funnels") or ()
         for number, steps in enumerate(funnels, start=1):
             blocks += _funnel(subject, number, steps, alone=len(subjects) == len(funnels) == 1)
@@ -30,6 +33,21 @@ def lost_prompts(subjects: Sequence[Subject]) -> Section:
     return Section("funnel", "Where prompts were lost", blocks)
 
 
+def _same_pairs(subject: Subject, subjects: Sequence[Subject]) -> str | None:
+    """An earlier run that took the pairs of every round from the same stages; None if none did."""
+
+    def stages(each: Subject) -> list[Any]:
+        records = each.run.manifest.get("stages") or ()
+        return [record.get("folder") for record in records if record["name"] == "pairs"]
+
+    own = stages(subject)
+    for earlier in subjects[: subject.place]:
+        shares = own and earlier.run.store == subject.run.store
+        if shares and stages(earlier) == own:
+            return earlier.label
+    return None
+
+
 def _funnel(
     subject: Subject, number: int, steps: Sequence[Mapping[str, Any]], *, alone: bool
 ) -> Iterator[Block]:
@@ -39,15 +57,16 @@ def _funnel(
         if alone
         else f"{subject.label}, round {number}"
     )
-    note = "A colour that stands for lost prompts leads to them." if here else ""
+    lost = any(step["lost"] for step in steps)
+    note = "A click on lost prompts leads to them." if here and lost else ""
     spec = funnel(steps, subject.place, clickable=here)
     yield Chart(f"funnel-{subject.place}-{number}", title, spec, note)
     rows = []
-    for name, prompts, lost in funnel_rows(steps):
+    for name, prompts, reached in funnel_rows(steps):
         first: list[Cell | str] = [name, prompts]
         reasons: list[list[Cell | str]] = [
             [Cell(reason, link=place_of(reason, subject.place) if here else ""), str(count)]
-            for reason, count in lost
+            for reason, count in reached
         ]
         rows.append([*first, *(reasons[0] if reasons else ["", ""])])
         rows += [["", "", *reason] for reason in reasons[1:]]
@@ -69,6 +88,9 @@ def preference_pairs(subjects: Sequence[Subject]) -> Section:
     """Margins of the pairs, and the weights that the loss gave them."""
     blocks: list[Block] = []
     for subject in subjects:
+        if (first := _same_pairs(subject, subjects)) is not None:
+            blocks.append(Line(f"Run {subject.label} has the pairs of {first}."))
+            continue
         own = {name: values for name, values in subject.reading.margins.items() if len(values)}
         if own:
             title = "Margins of pairs, by the objective that decided"
@@ -79,7 +101,7 @@ def preference_pairs(subjects: Sequence[Subject]) -> Section:
             blocks.append(Line(why, "missing"))
         if own and not any(subject.reading.gaps):
             blocks.append(Line("All pairs have a gap of 0.", "note"))
-    shares = {s.label: own for s in subjects if (own := step_means(s.run, tuple(WEIGHTS)))}
+    shares = {s.label: found for s in subjects if (found := step_means(s.run, tuple(WEIGHTS)))}
     if shares:
         note = (
             "A pair's weight is its gap over the mean gap of its batch, to the power alpha. "

@@ -8,7 +8,7 @@ from typing import Any
 from spa.comparison.figures import Comparison
 from spa.comparison.formats import explanation, shown_difference, shown_value
 from spa.comparison.series import TRAINED
-from spa.report.blocks import Block, Cell, Chart, Line, Section, Table
+from spa.report.blocks import Block, Cell, Chart, Line, Section, Table, Tone
 from spa.report.charts.outcomes import outcomes
 from spa.report.charts.pareto import Arrow, pareto
 from spa.report.charts.scores import scores
@@ -18,7 +18,7 @@ from spa.viewing.examples import BASE
 
 __all__ = ["distributions", "first_section", "other_figures", "trade_off", "wins"]
 
-_TONES = {1: "good", -1: "bad", 0: "dim", None: "dim"}
+_TONES: dict[int | None, Tone] = {1: "good", -1: "bad", 0: "dim", None: "dim"}
 _NOT_EVALUATED = (
     "No held-out prompt was answered by a trained policy and scored. A recipe holds prompts out by "
     "prompts.split.heldout, and scores them by the evaluator judge-scores."
@@ -59,9 +59,9 @@ def _change_row(change: Change) -> list[Cell | str]:
         change.name,
         shown(change.before),
         shown(change.after),
-        Cell(shown(difference, signed=True), _TONES[change.sign]),  # type: ignore[arg-type]
+        Cell(shown(difference, signed=True), _TONES[change.sign]),
         str(difference.n),
-        Cell(change.finding, _TONES[change.sign]),  # type: ignore[arg-type]
+        Cell(change.finding, _TONES[change.sign]),
     ]
 
 
@@ -76,12 +76,12 @@ def _reading_of(subjects: Sequence[Subject]) -> str:
 
 
 def _compared(comparison: Comparison) -> Iterator[Block]:
-    rows = []
+    rows: list[list[Cell | str]] = []
     for line in comparison.lines:
         if line.figure.model != TRAINED:
             continue
         for place, (run, cell) in enumerate(zip(comparison.runs, line.cells, strict=True)):
-            tone: Any = "dim"
+            tone: Tone = "dim"
             if cell.sure and cell.difference is not None:
                 tone = "good" if cell.difference.mean > 0 else "bad"
             name = f"{line.figure.evaluator} {line.figure.name}"
@@ -204,8 +204,8 @@ def wins(subjects: Sequence[Subject]) -> Section:
         "they count as ties, and where they are many, the place of an answer decides."
     )
     head = ("trained against untrained", "win", "tie", "lose", "flip rate", "n")
-    blocks = [Chart("wins", "Trained against untrained", outcomes(rows), note), Table(head, told)]
-    return Section("wins", "Wins, ties and losses", blocks)
+    chart = Chart("wins", "Trained against untrained", outcomes(rows), note)
+    return Section("wins", "Wins, ties and losses", [chart, Table(head, told)])
 
 
 def _rates(subject: Subject) -> dict[str, dict[str, Estimate]]:
