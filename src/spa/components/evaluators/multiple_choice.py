@@ -27,7 +27,7 @@ from spa.api import (
 )
 from spa.components.evaluators.data import column, rows_of
 from spa.components.evaluators.data_configs import MultipleChoiceConfig
-from spa.components.evaluators.metrics import Row, compared, models_of, series_of
+from spa.components.evaluators.metrics import Row, compared, models_of, right_by, series_of
 from spa.components.text import fill
 
 __all__ = ["MultipleChoiceEvaluator"]
@@ -107,6 +107,10 @@ class MultipleChoiceEvaluator:
                 name, series_of(rows, models, name), self._config, shares=name == "accuracy"
             )
         ]
+
+    def right(self, row: Row) -> Mapping[str, float]:
+        """Whether each model's answer was right: 1 or 0."""
+        return right_by(row, "accuracy")
 
     def _request(self, question: str, count: int) -> LabelRequest:
         return LabelRequest(
