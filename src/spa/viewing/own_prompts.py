@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TypeAlias, cast
 
 from spa.engine.rows import EvaluationRow
 from spa.engine.stages.evaluate import numbered
@@ -22,7 +22,10 @@ from spa.viewing.examples import BASE, Example, Failure, JudgedResponses, Reader
 __all__ = ["RIGHT", "EvaluatorReader"]
 
 RIGHT = "right"
+"""How right a response was, from 0 to 1."""
+
 _PROMPTS = "prompts-"
+_Right: TypeAlias = Callable[[Mapping[str, JsonValue]], Mapping[str, float]]
 
 
 class EvaluatorReader(Reader):
@@ -113,12 +116,11 @@ class EvaluatorReader(Reader):
         return tuple(replace(each, scores={RIGHT: Score(value, reason)}) for each in responses)
 
     @cached_property
-    def _right(self) -> Callable[[Mapping[str, JsonValue]], Mapping[str, float]] | None:
+    def _right(self) -> _Right | None:
         sections = self.run.recipe.get("evaluate") or ()
         names = numbered(str(each["use"]).rpartition("/")[2] for each in sections)
         section = dict(zip(names, sections, strict=True))[self.evaluator]
-        found: Any = getattr(stored_evaluator(self.run, section), "right", None)
-        return found
+        return cast("_Right | None", getattr(stored_evaluator(self.run, section), "right", None))
 
     @property
     def _notes(self) -> str:
