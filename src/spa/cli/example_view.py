@@ -393,7 +393,7 @@ def _evaluations(example: Example, view: View) -> Iterator[RenderableType]:
             for key, value in record.items()
             if key.startswith(f"{model}:") and value not in (0, None)
         }
-        if name.partition("/")[0] != "judge-scores" or view.stage is not None:
+        if own and (name.partition("/")[0] != "judge-scores" or view.stage is not None):
             grid.add_row(harmless_text(name, one_line=True), Text(_figures(own)))
     count = flips(example)
     if count and view.stage is None:

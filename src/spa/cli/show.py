@@ -237,7 +237,8 @@ def _nothing(reader: Reader, choice: Choice) -> str:
     if choice.skip:
         return "There are no more examples."
     if choice.regressions:
-        return "Training lowered no held-out prompt's score."
+        what = "prompt of this evaluator" if _is_own(reader) else "held-out prompt"
+        return f"Training lowered the score of no {what}."
     return f"No example of round {reader.round} fits."
 
 
