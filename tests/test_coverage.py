@@ -102,9 +102,10 @@ def test_means_over_few_prompts(name: str) -> None:
 @pytest.mark.parametrize("prompts", [16, 32, 64])
 @pytest.mark.parametrize("name", DRAWS)
 def test_means_and_paired_differences(name: str, prompts: int) -> None:
-    """Of 16 prompts with scores near the top few are low enough to say how low they go: 93 %."""
+    """Of 16 prompts few have another value than most have, too few to say how far they go: 93 %."""
     share = covered_means(name, prompts, 4000)
-    assert is_about_95(share) or (name == "near the top" and prompts == 16 and share >= 0.92)
+    uneven = name in ("near the top", "half unchanged")
+    assert is_about_95(share) or (uneven and prompts == 16 and share >= 0.92)
 
 
 def covered_pooled(
@@ -144,9 +145,10 @@ def test_means_over_seeds_that_lack_some_prompts(missing: float) -> None:
 def test_means_over_seeds_and_prompts(
     seeds: int, prompts: int, spreads: tuple[float, float, float]
 ) -> None:
-    """Two seeds that differ much are too few, and ``spa compare`` says so."""
+    """Two seeds that differ much are too few, and ``spa compare`` says so; three nearly do."""
     share = covered_pooled(seeds, prompts, spreads, 6000)
-    assert is_about_95(share) or (seeds == 2 and spreads[0] > 0.1 and share >= 0.86)
+    lowest = {2: 0.86 if spreads[0] > 0.1 else 0.93, 3: 0.92 if spreads[0] == 1 else 0.93}
+    assert lowest.get(seeds, 0.93) <= share <= 0.97
 
 
 def covered_aucs(auc: Any, truth: float, prompts: int, trials: int) -> float:

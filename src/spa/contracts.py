@@ -242,7 +242,9 @@ class PromptedEvaluator(Evaluator, Protocol):
     run makes the evaluator again for its `summary`.
 
     It may also have a method ``will_ask_policy() -> Sequence[Request]``: as ``will_ask``, which
-    tells of `evaluate`, but for `respond`, and checked with the policy's backend.
+    tells of `evaluate`, but for `respond`, and checked with the policy's backend. And it may have a
+    method ``right(row) -> Mapping[str, float]``, by which ``spa show --evaluator`` finds
+    regressions: of a row of `evaluate`, policy name to how right its response was, from 0 to 1.
     """
 
     def prompts(self) -> Iterator[Prompt]:

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from spa.cli.example_parts import MORE, cut, data_section, section
 from spa.cli.harmless import harmless, harmless_text
 from spa.types import JsonValue, Objective, Scored
 from spa.viewing.examples import BASE, Example
@@ -38,7 +39,6 @@ _DECIMALS = 16
 _WORDS = 600  # longer texts are not compared word by word
 _TRAILING = re.compile(r" +$", re.MULTILINE)
 _BLANK = re.compile(r"\n\s*\n")
-_MORE = "\N{HORIZONTAL ELLIPSIS}"
 _BETTER, _WORSE, _LOST = "green", "red", "yellow"
 
 
@@ -50,11 +50,13 @@ class View:
         objectives: Those of the run, most important first.
         full: Show texts and pairs whole.
         stage: Show only what this stage made; None: everything.
+        data: Show what is known of the prompt besides its text.
     """
 
     objectives: tuple[Objective, ...]
     full: bool = False
     stage: str | None = None
+    data: bool = False
 
     def shows(self, *stages: str) -> bool:
         """Whether one of these stages is to be seen."""
@@ -89,6 +91,8 @@ def example_text(console: Console, example: Example, view: View) -> str:
 def _print(console: Console, example: Example, view: View) -> None:
     console.print(_header(example, view, console.width))
     console.print(_prompt(example, view, console))
+    if view.data and example.prompt.meta:
+        console.print(data_section(example.prompt.meta, full=view.full))
     if view.stage != "prompts":
         for part in _responses(example, view, console):
             console.print(part)
@@ -155,7 +159,7 @@ def _prompt(example: Example, view: View, console: Console) -> RenderableType:
             text.append(f"{message.role}: ", style="dim")
         text.append(harmless(message.content.strip()))
     lines = None if view.full else _PROMPT_LINES
-    return Padding(_cut(text, console, console.width - 2, lines), (0, 0, 1, 2), expand=False)
+    return Padding(cut(text, console, console.width - 2, lines), (0, 0, 1, 2), expand=False)
 
 
 def _responses(example: Example, view: View, console: Console) -> Iterator[RenderableType]:
@@ -307,8 +311,8 @@ class _Cell:
             shown = _BLANK.sub("\n", shown)
         text = Text(shown) if self.other is None else _differing(shown, harmless(self.other))
         if self.scored.response.finish_reason == "length":
-            text.append(f" {_MORE} [cut at its token limit]", style="dim italic")
-        return _cut(text, console, width, None if self.view.full else _LINES)
+            text.append(f" {MORE} [cut at its token limit]", style="dim italic")
+        return cut(text, console, width, None if self.view.full else _LINES)
 
     def _marks(self) -> Text:
         text = Text(f"  {self.of}" if self.of else "", style="dim")
@@ -350,7 +354,7 @@ def _verdict(example: Example, view: View, narrow: bool) -> Iterator[RenderableT
             said = f"no group to denoise, lost at {verdict.lost_at}: {verdict.reason}"
         text.append(harmless(said, one_line=True))
     text.rstrip()
-    yield _section("denoise", text)
+    yield section("denoise", text)
 
 
 def _pairs(example: Example, view: View) -> Iterator[RenderableType]:
@@ -374,8 +378,8 @@ def _pairs(example: Example, view: View) -> Iterator[RenderableType]:
         )
     left = len(example.pairs) - len(shown)
     if left:
-        grid.add_row(Text(f"{_MORE} {left} more (--full)", style="dim"))
-    yield _section("pairs", grid)
+        grid.add_row(Text(f"{MORE} {left} more (--full)", style="dim"))
+    yield section("pairs", grid)
 
 
 def _evaluations(example: Example, view: View) -> Iterator[RenderableType]:
@@ -390,13 +394,13 @@ def _evaluations(example: Example, view: View) -> Iterator[RenderableType]:
             for key, value in record.items()
             if key.startswith(f"{model}:") and value not in (0, None)
         }
-        if name.partition("/")[0] != "judge-scores" or view.stage is not None:
+        if own and (name.partition("/")[0] != "judge-scores" or view.stage is not None):
             grid.add_row(harmless_text(name, one_line=True), Text(_figures(own)))
     count = flips(example)
     if count and view.stage is None:
         grid.add_row(Text("flips"), Text(f"{count}: the order of what was shown decided", _LOST))
     if grid.row_count:
-        yield _section("evaluate", grid)
+        yield section("evaluate", grid)
 
 
 def _failures(example: Example, view: View) -> Iterator[RenderableType]:
@@ -406,25 +410,7 @@ def _failures(example: Example, view: View) -> Iterator[RenderableType]:
             text = f"{_short(each.job, example)}: {each.reason}: {each.message}"
             grid.add_row(Text(each.stage), harmless_text(text, _LOST, one_line=True))
     if grid.row_count:
-        yield _section("failed", grid)
-
-
-def _section(name: str, body: RenderableType) -> RenderableType:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=8)
-    grid.add_column(ratio=1)
-    grid.add_row(Text(name, style="bold"), body)
-    return Padding(grid, (0, 0, 0, 2))
-
-
-def _cut(text: Text, console: Console, width: int, most: int | None) -> Text:
-    """The text in lines of a width, with a mark where some are left out."""
-    lines = list(text.wrap(console, max(width, 1), tab_size=4))
-    if most is not None and len(lines) > most + 1:
-        left = len(lines) - most
-        lines = lines[:most]
-        lines.append(Text(f"{_MORE} {left} more lines (--full)", style="dim"))
-    return Text("\n").join(lines)
+        yield section("failed", grid)
 
 
 def _differing(text: str, other: str) -> Text:

@@ -57,6 +57,14 @@ def show(
             metavar="CODE",
         ),
     ] = None,
+    evaluator: Annotated[
+        str | None,
+        typer.Option(
+            "--evaluator",
+            help="The prompts that this evaluator brings, instead of the run's own.",
+            metavar="NAME",
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option("--split", help="Only prompts for this. Valid: heldout, train."),
@@ -113,12 +121,15 @@ def show(
     from spa.errors import UsageError
     from spa.viewing.choosing import SORTS, Choice, choose
     from spa.viewing.examples import Reader
+    from spa.viewing.own_prompts import EvaluatorReader
     from spa.viewing.records import example_record
 
     if split is not None and split not in _SPLITS:
         raise UsageError(f"unknown split {split!r}. Valid: {', '.join(_SPLITS)}.")
     if sort is not None and sort not in SORTS:
         raise UsageError(f"unknown order {sort!r}. Valid: {', '.join(SORTS)}.")
+    if evaluator is not None and (stage is not None or split is not None):
+        raise UsageError("--evaluator has prompts of its own: leave --stage and --split out.")
     most = limit if as_json or limit is not None else _LIMIT
     choice = Choice(
         ids=tuple(ids or ()),
@@ -134,7 +145,10 @@ def show(
         skip=skip,
         limit=most if most is None or as_json or ids else most + 1,  # one more: is that all?
     )
-    reader = Reader(chosen_run(run), number)
+    found = chosen_run(run)
+    reader = Reader(found, number)
+    if evaluator is not None:
+        reader = EvaluatorReader(found, evaluator, number)
     if as_json:
         for example in choose(reader, choice):
             print_json(example_record(example, reader.objectives))
@@ -154,7 +168,6 @@ def _show(
     pager: bool,
 ) -> None:
     from spa.cli.console import out
-    from spa.cli.example_view import View
     from spa.cli.paging import page
     from spa.viewing.choosing import choose
 
@@ -162,7 +175,7 @@ def _show(
     if width is not None:
         console.width = width
     shown = _Shown(choose(reader, choice), None if choice.ids else most)
-    page(shown.texts(console, View(reader.objectives, full, choice.stage)), pager=pager)
+    page(shown.texts(console, _view(reader, choice, full)), pager=pager)
     if not shown.count:
         console.print(_nothing(reader, choice), soft_wrap=True)
     if shown.more:
@@ -174,6 +187,17 @@ def _show(
     rest = ", there are more" if shown.more else ""
     console.print(f"{counted} of round {reader.round}{place}{rest}.", style="dim")
     console.print(f"Next: {following}", soft_wrap=True)
+
+
+def _view(reader: Reader, choice: Choice, full: bool) -> View:
+    from spa.cli.example_view import View
+
+    return View(reader.objectives, full, choice.stage, data=_is_own(reader))
+
+
+def _is_own(reader: Reader) -> bool:
+    """Whether it reads the prompts that an evaluator brings."""
+    return reader.prompts_stage != "prompts"
 
 
 @dataclass(slots=True)
@@ -213,7 +237,8 @@ def _nothing(reader: Reader, choice: Choice) -> str:
     if choice.skip:
         return "There are no more examples."
     if choice.regressions:
-        return "Training lowered no held-out prompt's score."
+        what = "prompt of this evaluator" if _is_own(reader) else "held-out prompt"
+        return f"Training lowered the score of no {what}."
     return f"No example of round {reader.round} fits."
 
 
@@ -222,6 +247,7 @@ def _following(reader: Reader, choice: Choice) -> str:
     run = str(reader.run.folder)
     if reader.run.manifest.get("status") != "done":
         return "the command that began the run goes on with it"
-    if len(reader.models) > 1 and not choice.regressions:
-        return shlex.join(["spa", "show", run, "--regressions"])
+    if len(reader.models) > 1 and reader.objectives and not choice.regressions:
+        own = reader.listing.split() if _is_own(reader) else []
+        return shlex.join(["spa", "show", run, *own, "--regressions"])
     return f"{shlex.join(['spa', 'compare', run])} ANOTHER-RUN"

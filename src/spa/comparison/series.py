@@ -11,16 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from spa.contracts import Evaluator
-from spa.engine.components import create
 from spa.engine.rows import EvaluationRow
 from spa.engine.stages.evaluate import numbered
+from spa.engine.stored_evaluator import stored_evaluator
 from spa.engine.stored_run import StoredRun, stage_rows
-from spa.errors import SpaError, UsageError
+from spa.errors import UsageError
 from spa.plugins.catalogue import Catalogue, load_catalogue
-from spa.recipe.model import ComponentSpec
 from spa.types import JsonValue, Metric, Objective
 
 __all__ = ["Figure", "FigureSeries", "read_series"]
@@ -94,7 +92,7 @@ def read_series(
         record = run.stage(f"evaluate-{name}")
         if record is None:
             continue
-        evaluator = _evaluator(run, section, catalogue, lambdas)
+        evaluator = stored_evaluator(run, section, catalogue, lambdas=lambdas)
         rows = [row.record for row in stage_rows(run, record, EvaluationRow)]
         last = f"round-{run.recipe['iterations']}"
         for figure, series in _figures(evaluator, rows, objectives, name, last):
@@ -138,22 +136,3 @@ def _is_mean(metric: Metric, by_prompt: Mapping[str, float]) -> bool:
         return False
     mean = math.fsum(by_prompt.values()) / len(by_prompt)
     return math.isclose(mean, metric.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
-
-
-def _evaluator(
-    run: StoredRun, section: Mapping[str, Any], catalogue: Catalogue, lambdas: Sequence[float]
-) -> Evaluator:
-    settings = {key: value for key, value in section.items() if key not in ("use", "backend")}
-    try:
-        registered = catalogue.resolve("evaluator", str(section["use"]))
-        config_class = registered.load_config_class()
-        if lambdas and "lambdas" in config_class.model_fields:
-            own = settings.get("lambdas") or ()
-            settings["lambdas"] = tuple(dict.fromkeys((*own, *lambdas)))
-        config = config_class.model_validate(settings)
-    except (SpaError, ValueError) as error:
-        raise SpaError(
-            f"{run.folder}: its evaluator {section['use']} cannot be made: {error}"
-        ) from error
-    spec = ComponentSpec("evaluator", str(section["use"]), registered, config)
-    return cast("Evaluator", create(spec))

@@ -33,6 +33,7 @@ from spa.errors import RecipeError
 from spa.evaluation.discrimination import Answer
 from spa.evaluation.probes import Probe, ProbeSet
 from spa.evaluation.verdict import Figures, figures_of
+from spa.jsonable import finite
 from spa.models.identity import parameter_count
 from spa.plugins.catalogue import load_catalogue
 from spa.recipe import ComponentSpec, Recipe
@@ -98,8 +99,8 @@ def run_judge_check(
         result = {
             "format": 1,
             "verdict": overall.verdict,
-            "overall": asdict(overall),
-            "objectives": [asdict(each) for each in single],
+            "overall": finite(asdict(overall)),
+            "objectives": [finite(asdict(each)) for each in single],
             "probes": len(probes.probes),
             "skipped": dict(probes.skipped),
             "sources": list(probes.sources),

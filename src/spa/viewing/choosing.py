@@ -88,7 +88,7 @@ def prompt_ids(reader: Reader, given: Sequence[str]) -> frozenset[str]:
             near = difflib.get_close_matches(each, known, _NEAREST, 0.5) or sorted(known)[:_NEAREST]
             raise UsageError(
                 f"{reader.run.folder} has no prompt {each!r}. Nearest: {', '.join(near)}. "
-                f"All are listed by: spa show {reader.run.folder} --stage prompts"
+                f"All are listed by: spa show {reader.run.folder} {reader.listing}"
             )
         found.add(prompt)
     return frozenset(found)
@@ -105,6 +105,11 @@ def _check(reader: Reader, choice: Choice) -> None:
     if choice.objective is not None and choice.objective not in names:
         raise UsageError(f"unknown objective {choice.objective!r}. Valid: {', '.join(names)}.")
     if choice.sort == "change" or choice.regressions:
+        if not names:
+            raise UsageError(
+                "this evaluator does not say which responses are right, so there is no change to "
+                "look at. Leave --regressions and --sort out."
+            )
         _check_trained(reader, "--regressions" if choice.regressions else "--sort change")
     if choice.reason is not None:
         counts = count_reasons(reader)

@@ -29,7 +29,15 @@ from spa.types import (
     Scored,
 )
 
-__all__ = ["BASE", "Example", "Failure", "Reader", "ShownPair", "decided_by"]
+__all__ = [
+    "BASE",
+    "Example",
+    "Failure",
+    "JudgedResponses",
+    "Reader",
+    "ShownPair",
+    "decided_by",
+]
 
 R = TypeVar("R")
 BASE = "base"
@@ -105,7 +113,17 @@ class Example:
 
 
 class Reader:
-    """Reads the examples of a run."""
+    """Reads the examples of a run.
+
+    Attributes:
+        run: The run.
+        round: The round that is read.
+        prompts_stage: The stage that the prompts are of.
+        listing: The options of ``spa show`` that list all of them.
+    """
+
+    prompts_stage = "prompts"
+    listing = "--stage prompts"
 
     def __init__(self, run: StoredRun, number: int | None = None) -> None:
         """Finds out what there is.
@@ -166,7 +184,7 @@ class Reader:
 
     def prompt_ids(self) -> Iterator[str]:
         """The ids of all prompts, in order."""
-        record = self._record("prompts") or {}
+        record = self._record(self.prompts_stage) or {}
         folder = StageFolder(self.run.store / record["folder"], Prompt)
         if not folder.is_committed:  # says what to do
             yield from (prompt.id for prompt in stage_rows(self.run, record, Prompt))
@@ -281,12 +299,13 @@ class _Stage(Generic[R]):
         return [] if found is None else [Failure(self.name, job, found.reason, found.message)]
 
 
-class _JudgedResponses:
+class JudgedResponses:
     """The responses of a stage with their scores."""
 
     def __init__(
         self, reader: Reader, responses: str, judged: str, ids: Collection[str] | None
     ) -> None:
+        """Begins to read the stage of responses, and that in which they were judged."""
         self._responses = reader._stage(responses, Response, lambda each: each.prompt_id, ids)
         self._judged = reader._stage(judged, JudgedRow, lambda each: each.prompt_id, ids)
         self._objectives = reader.objectives
@@ -316,8 +335,8 @@ class _TrainRows:
 
     def __init__(self, reader: Reader, ids: Collection[str] | None) -> None:
         self._reader = reader
-        self._samples = _JudgedResponses(reader, "sample", "judge", ids)
-        self._refined = _JudgedResponses(reader, "refine", "judge-refined", ids)
+        self._samples = JudgedResponses(reader, "sample", "judge", ids)
+        self._refined = JudgedResponses(reader, "refine", "judge-refined", ids)
         self._verdicts = reader._stage("denoise", VerdictRow, lambda each: each.prompt_id, ids)
         self._pairs = reader._stage("pairs", PreferencePair, lambda each: each.prompt_id, ids)
 
@@ -356,7 +375,7 @@ class _HeldoutRows:
     def __init__(self, reader: Reader, ids: Collection[str] | None) -> None:
         self._reader = reader
         self._answers = {
-            model: _JudgedResponses(reader, f"answer-{model}", f"judge-answers-{model}", ids)
+            model: JudgedResponses(reader, f"answer-{model}", f"judge-answers-{model}", ids)
             for model in reader.models
         }
         names = [name for name in reader.stages if name.startswith(_EVALUATE)]

@@ -126,7 +126,7 @@ def count_reasons(reader: Reader) -> Counter[str]:
             found.update((record.get("details") or {}).get("unscored") or {})
     found.update(_said_by_denoisers(reader))
     funnels = reader.run.manifest.get("funnels") or ()
-    if len(funnels) >= reader.round:
+    if len(funnels) >= reader.round and "pairs" in reader.stages:
         for step in funnels[reader.round - 1]:
             if step["name"] == "paired":
                 found.update({"no_pair": step["lost"].get("no_pair", 0)})
@@ -135,7 +135,7 @@ def count_reasons(reader: Reader) -> Counter[str]:
 
 def _said_by_denoisers(reader: Reader) -> Iterator[str]:
     folder = reader.folder("denoise")
-    if folder is None or not folder.is_committed:
+    if "denoise" not in reader.stages or folder is None or not folder.is_committed:
         return
     columns = (folder.column(name) for name in ("reason", "lost_at", "verdicts"))
     for reason, lost_at, verdicts in zip(*columns, strict=True):

@@ -23,7 +23,7 @@ from spa.components.evaluators.answering import answered
 from spa.components.evaluators.data import column, rows_of
 from spa.components.evaluators.data_configs import ExactAnswerConfig
 from spa.components.evaluators.final_answers import final_answer, is_same, reference_answer
-from spa.components.evaluators.metrics import Row, compared, models_of, series_of
+from spa.components.evaluators.metrics import Row, compared, models_of, right_by, series_of
 from spa.components.text import fill
 
 __all__ = ["ExactAnswerEvaluator"]
@@ -80,6 +80,10 @@ class ExactAnswerEvaluator:
             for name in ("accuracy", "no_answer", "cut_short")
             for metric in compared(name, series_of(rows, models, name), self._config, shares=True)
         ]
+
+    def right(self, row: Row) -> Mapping[str, float]:
+        """Whether each model's answer was right: 1 or 0."""
+        return right_by(row, "accuracy")
 
     def _question(self, row: Prompt) -> Prompt:
         kind = self._config.kind

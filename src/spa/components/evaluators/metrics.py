@@ -29,6 +29,7 @@ __all__ = [
     "models_of",
     "number",
     "rate_metric",
+    "right_by",
     "series_of",
     "share_metric",
     "total",
@@ -58,6 +59,18 @@ def number(row: Row, key: str) -> float | None:
 def series_of(rows: Sequence[Row], models: Sequence[str], key: str) -> dict[str, Series]:
     """The numbers of every model, whose key is ``MODEL:KEY``."""
     return {model: [number(row, f"{model}:{key}") for row in rows] for model in models}
+
+
+def right_by(row: Row, key: str, *, wrong: bool = False) -> dict[str, float]:
+    """Model to its number under ``MODEL:KEY``, from 0 to 1, where there is one.
+
+    Args:
+        row: Of one prompt.
+        key: What was noted.
+        wrong: Whether 1 is wrong, instead of right.
+    """
+    known = {model: number(row, f"{model}:{key}") for model in models_of([row])}
+    return {m: 1 - value if wrong else value for m, value in known.items() if value is not None}
 
 
 def total(rows: Sequence[Row], key: str) -> float:

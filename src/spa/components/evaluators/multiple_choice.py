@@ -26,7 +26,7 @@ from spa.components.evaluators.choice_texts import kind_of_request, written_requ
 from spa.components.evaluators.choices import Shots, choices_of, question_of
 from spa.components.evaluators.data import rows_of
 from spa.components.evaluators.data_configs import MultipleChoiceConfig
-from spa.components.evaluators.metrics import Row, compared, models_of, series_of
+from spa.components.evaluators.metrics import Row, compared, models_of, right_by, series_of
 
 __all__ = ["MultipleChoiceEvaluator"]
 
@@ -103,6 +103,10 @@ class MultipleChoiceEvaluator:
                 name, series_of(rows, models, name), self._config, shares=name == "accuracy"
             )
         ]
+
+    def right(self, row: Row) -> Mapping[str, float]:
+        """Whether each model's answer was right: 1 or 0."""
+        return right_by(row, "accuracy")
 
 
 def _after(shots: Sequence[Prompt], question: Prompt) -> Prompt:
