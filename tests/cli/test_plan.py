@@ -39,6 +39,7 @@ def test_a_table_with_the_next_command(capsys: Captured) -> None:
     assert max(map(len, lines[:-1])) <= 100
     assert any(line.startswith("sample ") and "to do" in line for line in lines)
     assert "    waits for train: its policy is not trained yet" in lines
+    assert sum(line.startswith("Note: the model judged its own answers.") for line in lines) == 1
     assert lines[-1] == "Nothing was run. Next: spa run tiny.yaml --set loss.alpha=2"
     assert not Path("runs").exists()
 
@@ -51,6 +52,7 @@ def test_json(capsys: Captured) -> None:
     sample = next(stage for stage in record["stages"] if stage["title"] == "sample")
     assert (sample["status"], sample["requests"], sample["changed"]) == ("miss", 21, [])
     assert record["totals"]["requests"]["value"] > 21
+    assert [note[:40] for note in record["notes"]] == ["the model judged its own answers. Models"]
     assert record["totals"]["seconds"] == {"value": None, "unknown": len(record["stages"])}
 
 

@@ -142,6 +142,26 @@ def test_plain_text_with_examples_is_answered(recipe: Load, data: Path, tmp_path
     assert mass["multiple-choice"][0] != mass["multiple-choice/2"][0]
 
 
+def test_two_turns_are_two_responses(recipe: Load, data: Path, tmp_path: Path) -> None:
+    rows = [{"id": f"q{i}", "turns": ["One?", "Two?"], "category": "math"} for i in range(2)]
+    _write(data / "turns.jsonl", rows)
+    section = (
+        f"{{use: mt-bench, path: {data}/turns.jsonl, max_tokens: 4, judge_max_tokens: 4,"
+        " resamples: 50}"
+    )
+    manifest = run_recipe(recipe([f"evaluate=[{section}]"]), runs=tmp_path / "runs").manifest
+    rows_of = {stage["name"]: stage["rows"] for stage in manifest["stages"]}
+    assert rows_of["prompts-mt-bench"] == rows_of["evaluate-mt-bench"] == 2
+    for policy in POLICIES:
+        assert rows_of[f"respond-{policy}-mt-bench"] == 4
+    figures = {(m["name"], m["model"]): m for m in manifest["metrics"]}
+    for name in ("score", "score:math"):  # so small a model writes no number
+        assert figures[name, "base"]["n"] + figures[name, "base"]["missing"] == 2
+    assert figures["cut_short", "base"]["n"] == 2
+    [kin] = manifest["kin_judges"]
+    assert (kin["path"], kin["relation"], kin["known"]) == ("evaluate.0", "itself", False)
+
+
 def test_another_reading_asks_nothing_again(
     recipe: Load, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

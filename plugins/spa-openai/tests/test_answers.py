@@ -52,6 +52,17 @@ def test_it_keeps_the_contract_of_backends(serve, connect):
     assert len(report.checks) >= 14
 
 
+def test_plain_text_is_refused_ahead_and_when_it_is_asked(serve, connect):
+    server = serve("--owner", "vllm")
+    backend = connect(server)
+    plain = LabelRequest((), DIGITS, "A text. Answer:")
+    (problem,) = backend.check([plain, plain])
+    assert "cannot go on with plain text. Set format: chat in the evaluator" in problem
+    with pytest.raises(SpaError, match="backend hf or vllm"):
+        list(backend.answer([plain]))
+    assert server.bodies == []
+
+
 def test_seeds_can_be_left_out(serve, connect):
     server = serve()
     list(connect(server, send_seed=False).answer([ask(seed=3)]))

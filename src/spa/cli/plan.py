@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 _SHOWN = 4
+_WIDTH = 100
 _SHORTEST = 0.1  # seconds that are told of a stage that takes any
 _MARKS = {"estimated": "~", "measured": "~", "at most": "<="}
 _NAMES = {"hit": "in store", "partial": "begun", "miss": "to do"}
@@ -53,7 +55,8 @@ def plan(
     if as_json:
         print_json({"kind": "plan", **found.record(), "notes": notes})
         return
-    for line in (*_lines(found), *(f"Note: {note}" for note in notes)):
+    told = (line for note in notes for line in wrap(f"Note: {note}", _WIDTH))
+    for line in (*_lines(found), *told):
         typer.echo(harmless(line))
     where = place_options(runs_dir, name)
     again = command_line(context, "run", [recipe], sets or (), swaps or (), where)

@@ -104,6 +104,9 @@ def _model(loaded: LoadedModel, batch_size: int) -> Any:
         def loglikelihood_rolling(self, requests: Any, **_: Any) -> Any:
             return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
+        def _loglikelihood_tokens(self, requests: Any, **more: Any) -> Any:
+            return super()._loglikelihood_tokens(requests, **{**more, "disable_tqdm": True})
+
         def generate_until(self, requests: Any, **_: Any) -> Any:
             return super().generate_until(requests, disable_tqdm=True)
 

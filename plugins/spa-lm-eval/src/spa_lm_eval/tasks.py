@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from spa_lm_eval.config import LmEvalConfig, is_task_file
 __all__ = ["LoadedTasks", "find_tasks"]
 
 HARNESS = "lm-eval"
+_GROUP = re.compile(r"^group\s*:", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ def _loaded(names: tuple[str, ...], changed: tuple[int, ...], shots: int | None)
     for name in names:
         if name not in manager.task_index and not (is_task_file(name) and Path(name).is_file()):
             raise SpaError(_unknown(name, manager.all_tasks))
+        if is_task_file(name) and _GROUP.search(Path(name).read_text(encoding="utf-8")):
+            raise SpaError(
+                f"evaluator 'lm-eval': {name} is the file of a group, and the harness finds groups"
+                " by name alone. List the files of its tasks instead."
+            )
         try:
             with _without_bars():
                 loaded = manager.load([name])
@@ -72,7 +79,7 @@ def _loaded(names: tuple[str, ...], changed: tuple[int, ...], shots: int | None)
             found.groups.setdefault(task_name, [])
         if len(loaded["tasks"]) > 1:
             for task_name in loaded["tasks"]:
-                found.groups[task_name].append(name if not is_task_file(name) else Path(name).stem)
+                found.groups[task_name].append(name)
     return found
 
 

@@ -146,7 +146,7 @@ class Asker:
         return await self._post(request, server)
 
     async def _post(self, request: Request, server: Server) -> Answer:
-        if not request.messages:
+        if request.prefill and not request.messages:
             raise SpaError(refuses_plain_text(self._config))
         style = server.style(self._config.prefill)
         if request.prefill and style == "refuse":

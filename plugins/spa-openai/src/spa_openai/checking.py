@@ -32,7 +32,7 @@ def problems(config: OpenAIConfig, server: Server, requests: Sequence[Request]) 
         )
     style = server.style(config.prefill)
     for request in requests:
-        if not request.messages:
+        if request.prefill and not request.messages:
             found.append(refuses_plain_text(config))
         elif request.prefill and style == "refuse":
             found.append(refuses_prefill(config, server))
