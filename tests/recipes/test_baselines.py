@@ -128,16 +128,6 @@ def test_it_runs_from_prompts_to_figures(name: str, runs: Path) -> None:
     assert set(means(manifest, "base")) >= {each.name for each in recipe.objectives}
 
 
-def test_soups_of_adapters_train_once_for_all_weights(runs: Path) -> None:
-    recipes = [load(f"adapter-soup-{n}-{10 - n}", runs) for n in (9, 6)]
-    first, second = (run_recipe(recipe, runs=runs, name=recipe.name) for recipe in recipes)
-    folders = [(each.folder / each.manifest["outputs"]["path"]).parent for each in (first, second)]
-    assert folders[0].resolve() != folders[1].resolve()
-    for objective in recipes[0].objectives:
-        made = [folder / "objectives" / objective.name / "result.json" for folder in folders]
-        assert made[0].read_text() == made[1].read_text()
-
-
 def means(manifest: Mapping[str, Any], model: str) -> dict[str, float]:
     """The figures of the judge for a model."""
     return {

@@ -10,6 +10,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,7 @@ def _copied(made_before: Iterable[Path], job: Job) -> TrainResult | None:
         if (result := _finished(folder / "result.json")) is None:
             continue
         path = job.output_dir / result.path.name
-        write_folder(path, lambda to, of=result.path: shutil.copytree(of, to, dirs_exist_ok=True))
+        write_folder(path, partial(shutil.copytree, result.path, dirs_exist_ok=True))
         result = replace(result, path=path)
         write_result(result, job.output_dir)
         return result
