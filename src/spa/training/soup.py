@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ __all__ = ["make_soup", "mixed"]
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _DOWN, _UP = "lora_A.weight", "lora_B.weight"
-_PLAIN = {
+_PLAIN: Mapping[str, Any] = {
     "bias": "none",
     "modules_to_save": None,
     "rank_pattern": {},
