@@ -172,6 +172,24 @@ def test_learning_check_takes_nothing_from_an_earlier_run(
     assert there == [("spa", False), ("pytest", False)]
 
 
+def test_reproducing_runs_every_recipe_and_then_writes_the_page(sessions: ModuleType) -> None:
+    called: list[tuple[str, ...]] = []
+    session = SimpleNamespace(
+        install=lambda *_, **__: None, run=lambda *words, **_: called.append(words), posargs=[]
+    )
+    sessions.reproduce_small(session)
+    ablations, (page,) = called[:2], called[2:]
+    recipes = {word for words in ablations for word in words if word.endswith(".yaml")}
+    folder = ROOT / "recipes" / "reproduce-small"
+    expected = {str(file.relative_to(ROOT)) for file in folder.glob("*/*.yaml")}
+    assert recipes == expected - {"recipes/reproduce-small/conflict/objectives.yaml"}
+    assert [words[-6:] for words in ablations] == [
+        ("--seeds", "3", "--name", name, "--runs-dir", "runs/reproduce-small")
+        for name in ("agree", "conflict")
+    ]
+    assert page == ("python", "docs/tools/results.py", "runs/reproduce-small", "docs/results.md")
+
+
 def test_bench_runs_every_script(
     sessions: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
