@@ -72,6 +72,10 @@ def test_filters_search_and_counts(opened: Open, small: Path) -> None:
     page.select_option("#filter", "regressions")
     assert count(page) == "2 of 18"
     assert shown(page) == "h0000"
+    sides = page.locator("#detail .side")
+    assert sides.count() == 2
+    assert "h0000/a0, before training" in sides.nth(0).inner_text()
+    assert "safe 4.00 −1.00" in sides.nth(1).inner_text()  # noqa: RUF001
     page.select_option("#filter", "unscored")
     assert (count(page), shown(page)) == ("1 of 18", "h0009")
     page.select_option("#filter", "")

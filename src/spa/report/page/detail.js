@@ -12,15 +12,14 @@
   const number = (value) => (typeof value === "number" ? value.toFixed(2) : "–");
   const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
-  const best = (responses, name) => {
-    const known = responses.map((each) => (each.scores[name] || [])[0]).filter((v) => typeof v === "number");
-    return known.length ? Math.max(...known) : null;
-  };
-  // What a response is measured against: the same answer before training, or the best sample.
+  // What a response is measured against: the best sample, or the mean of the answers before training.
   const measure = (example, response, name) => {
     if (response.by === "sample" || response.by === "base") return null;
-    const against = example.responses.filter((each) => each.by === (response.by === "refined" ? "sample" : "base"));
-    return best(against, name);
+    const refined = response.by === "refined";
+    const known = example.responses.filter((each) => each.by === (refined ? "sample" : "base"))
+      .map((each) => (each.scores[name] || [])[0]).filter((value) => typeof value === "number");
+    if (!known.length) return null;
+    return refined ? Math.max(...known) : known.reduce((sum, value) => sum + value, 0) / known.length;
   };
   const score = (example, response, name) => {
     const [value, reason] = response.scores[name];
@@ -67,15 +66,24 @@
 
   window.spaReport.detail = (example, run) => {
     const turn = (each) => make("div", "turn", make("b", "", each.role), make("p", "text", each.content));
-    const kind = example.split === "heldout" ? "held-out prompt" : "training prompt";
-    const cards = example.responses.map((each) => card(example, each, run.objectives));
+    const heldout = example.split === "heldout";
+    const kind = heldout ? "held-out prompt" : "training prompt";
+    const cards = (responses) => responses.map((each) => card(example, each, run.objectives));
+    const models = [...new Set(example.responses.map((each) => each.by))];
+    // Answers before training stand on one side and those after it on the other, however many.
+    const responses = heldout
+      ? make("div", "sides", ...models.map((model) =>
+        make("div", "side", ...cards(example.responses.filter((each) => each.by === model)))))
+      : make("div", "cards", ...cards(example.responses));
+    const title = heldout ? "Answers before and after training; a difference is to the mean before"
+      : "Responses; a difference is to the best sample";
     return [
       make("h3", "", example.id),
       make("p", "sub", kind + " of round " + run.round + (example.told ? ": " + example.told : "")
         + (example.flips ? "; the order of what was shown decided " + example.flips + (example.flips === 1 ? " time" : " times") : "")),
       ...example.messages.map(turn),
-      cards.length ? make("h4", "", example.split === "heldout" ? "Answers before and after training" : "Responses; a difference is to the best sample") : null,
-      make("div", "cards", ...cards),
+      models.length ? make("h4", "", title) : null,
+      responses,
       ...facts("Denoising", verdicts(example)),
       ...facts("Pairs", pairs(example)),
       ...facts("Evaluation", evaluations(example)),

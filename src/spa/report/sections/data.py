@@ -91,7 +91,9 @@ def preference_pairs(subjects: Sequence[Subject]) -> Section:
         if (first := _same_pairs(subject, subjects)) is not None:
             blocks.append(Line(f"Run {subject.label} has the pairs of {first}."))
             continue
-        own = {name: values for name, values in subject.reading.margins.items() if len(values)}
+        found = subject.reading.margins
+        names = dict.fromkeys([*(each.name for each in subject.objectives), *found])
+        own = {name: found[name] for name in names if found.get(name)}
         if own:
             title = "Margins of pairs, by the objective that decided"
             title += "" if len(subjects) == 1 else f": {subject.label}"
@@ -101,7 +103,7 @@ def preference_pairs(subjects: Sequence[Subject]) -> Section:
             blocks.append(Line(why, "missing"))
         if own and not any(subject.reading.gaps):
             blocks.append(Line("All pairs have a gap of 0.", "note"))
-    shares = {s.label: found for s in subjects if (found := step_means(s.run, tuple(WEIGHTS)))}
+    shares = {s.label: told for s in subjects if (told := step_means(s.run, tuple(WEIGHTS)))}
     if shares:
         note = (
             "A pair's weight is its gap over the mean gap of its batch, to the power alpha. "
