@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,25 @@ def made(steps: int = 4, tau: float | None = 0.2) -> JudgesAgreement:
     return JudgesAgreement(first, "strong", 30, {}, curve, bend, tau, 10 if tau else None)
 
 
-def test_each_panel_has_curve_interval_chance_tau_and_bend() -> None:
+def test_each_panel_has_curve_interval_chance_and_both_taus() -> None:
     (row,) = plot_spec([made()])["vconcat"]
     for panel, kind in zip(row["hconcat"], ("overall", "within"), strict=True):
         values = panel["data"]["values"]
         assert [each["share"] for each in values] == [0.25, 0.5, 0.75, 1.0]
         assert values[0]["rv"] == (0.9 if kind == "overall" else 0.8)
         drawn = [layer["encoding"].get("color", {}).get("datum") for layer in panel["layer"]]
-        assert drawn == [None, "by chance", "RV, 95 % interval", "tau of the recipe", "bend"]
+        assert drawn == [
+            None,
+            "by chance",
+            "RV, 95 % interval",
+            "tau of the recipe",
+            "suggested tau",
+        ]
         rules = [layer["data"]["values"] for layer in panel["layer"][3:]]
         assert rules == [[{"share": 0.5}], [{"share": 0.5}]]
-    (row,) = plot_spec([made(tau=None)])["vconcat"]
-    assert len(row["hconcat"][0]["layer"]) == 4
+    doubtful = replace(made(tau=None), bend=made().bend and replace(made().bend, low=-0.1))
+    (row,) = plot_spec([doubtful])["vconcat"]
+    assert len(row["hconcat"][0]["layer"]) == 3, "a bend that is not supported suggests no tau"
 
 
 def test_html_is_whole_and_names_run_nothing(tmp_path: Path) -> None:

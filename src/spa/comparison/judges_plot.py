@@ -1,7 +1,8 @@
 """The agreement of judges as a picture: RV as prompts are admitted by rising det(S).
 
 Left the agreement over all answers, right within prompts; the interval is a band, what chance gives
-a dashed line. Upright lines stand where the tau of the recipe is, and where the curve bends.
+a dashed line. Upright lines stand at the tau of the recipe, and at the one that the curve suggests;
+a bend that drawing other prompts could undo suggests none, and is not drawn.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ FORMATS = (".html", ".png", ".svg")
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name; nothing is fetched
 _PANELS = (("overall", "over all answers"), ("within", "within prompts"))
-_AGREEMENT, _CHANCE, _TAU, _BEND = "RV, 95 % interval", "by chance", "tau of the recipe", "bend"
+_AGREEMENT, _CHANCE, _TAU, _READ = (
+    "RV, 95 % interval", "by chance", "tau of the recipe", "suggested tau",
+)  # fmt: skip
 # Colours of Okabe and Ito (2008), which people with any colour vision tell apart.
-_COLOURS = {_AGREEMENT: "#0072B2", _CHANCE: "#8A8A8A", _TAU: "#D55E00", _BEND: "#009E73"}
+_COLOURS = {_AGREEMENT: "#0072B2", _CHANCE: "#8A8A8A", _TAU: "#D55E00", _READ: "#009E73"}
 _SIZE = {"width": 320, "height": 220}
 _PIXELS_AN_INCH = 144
 
@@ -89,7 +92,8 @@ def _row(found: JudgesAgreement) -> dict[str, Any]:
 
 
 def _panel(found: JudgesAgreement, kind: str, title: str) -> dict[str, Any]:
-    upright = [(_TAU, _tau_share(found)), (_BEND, found.bend and found.bend.step.share)]
+    bend = found.bend if found.bend is not None and found.bend.is_supported else None
+    upright = [(_TAU, _tau_share(found)), (_READ, None if bend is None else bend.step.share)]
     marks = [(name, share) for name, share in upright if share is not None]
     used = [_AGREEMENT, _CHANCE, *(name for name, _ in marks)]
     colour = {
