@@ -34,6 +34,20 @@ def test_a_changed_task_file_is_another_task(write_task: Callable[..., Path]) ->
     assert before[0].meta["settings"] != after[0].meta["settings"]
 
 
+def test_other_examples_are_another_task(write_task: Callable[..., Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    own = (Path(__file__).parent / "dev.jsonl").read_text(encoding="utf-8")
+    other.write_text(own.replace("What is 3 + 4?", "What is 4 + 3?"), encoding="utf-8")
+    settings = {
+        (shots, dev): prompts(str(write_task("number", **where)), num_fewshot=shots)[0].meta
+        for shots in (0, 1)
+        for dev, where in (("own", {}), ("other", {"dev": other}))
+    }
+    found = {key: meta["settings"] for key, meta in settings.items()}
+    assert found[0, "own"] == found[0, "other"]
+    assert len(set(found.values())) == 3
+
+
 def test_a_name_that_is_none() -> None:
     with pytest.raises(SpaError, match=r"no task, group or tag 'hellaswog'.*hellaswag.*ls tasks"):
         prompts("hellaswog")

@@ -45,7 +45,8 @@ class LmEvalEvaluator:
         """
         found = find_tasks(self._config)
         for name, task in found.tasks.items():
-            settings = digest({"config": task.dump_config(), "harness": found.version})
+            told = {"config": task.dump_config(), "harness": found.version}
+            settings = digest({**told, "examples": _examples(task)})
             for place, document in task.doc_iterator(limit=self._config.limit):
                 meta: dict[str, JsonValue] = {
                     "task": name,
@@ -105,6 +106,13 @@ class LmEvalEvaluator:
         sets = [(name, [r for r in rows if name in cast("Any", r["groups"])]) for name in groups]
         sets += [(name, [r for r in rows if r["task"] == name]) for name in tasks]
         return [metric for name, own in sets for metric in figures(name, own, models, self._config)]
+
+
+def _examples(task: Any) -> str | None:
+    """A hash of the documents that worked examples are drawn from; None where there are none."""
+    if not task.get_config("num_fewshot"):
+        return None
+    return digest([dict(document) for document in task.fewshot_docs()])
 
 
 def _text(task: Any, document: Any) -> str:
