@@ -73,11 +73,11 @@ def blocks(runs: Path) -> dict[str, str]:
         arms = _arms(runs, setting)
         turned = arms.pop(REVERSED, None)
         found[f"{setting}: rates"] = _rates(arms["spa"])
-        found[f"{setting}: figures"] = _figures(arms)
+        found[f"{setting}: figures"] = f"{_figures(arms)}{_missing(setting, arms, turned)}"
         found[f"{setting}: differences"] = _differences(arms)
         found[f"{setting}: pairs"] = _pairs(arms)
-        if turned is not None:
-            found[f"{setting}: order"] = _order(arms, turned)
+        if setting == "conflict":
+            found[f"{setting}: order"] = "Not run yet." if turned is None else _order(arms, turned)
     return found
 
 
@@ -126,6 +126,16 @@ def _read(runs: Iterable[StoredRun], model: str) -> dict[str, Series]:
             if figure.model == model and series.by_prompt is not None:
                 figures.setdefault(figure.name, {})[_seed(run)] = series.by_prompt
     return figures
+
+
+def _missing(setting: str, arms: Mapping[str, Arm], turned: Arm | None) -> str:
+    """Which methods the tables lack, so that nobody takes them for all there are."""
+    names = [name for name in NAMES if name not in arms]
+    if turned is None and setting == "conflict":
+        names.append(REVERSED)
+    if not names:
+        return ""
+    return f"\n\nNot run to the end yet: {_listed([NAMES.get(name, name) for name in names])}."
 
 
 def _seed(run: StoredRun) -> str:
