@@ -189,7 +189,7 @@ def test_hashed_ids_stay_between_versions(tmp_path: Path) -> None:
             '{"m": []}',
             {"messages_column": "m"},
             "prompts.jsonl:1: the conversation in column 'm' must be a list of at least one"
-            ' {"role": ..., "content": ...}.',
+            ' {"role": ..., "content": ...}, or of texts, each a user turn.',
         ),
         (
             '{"m": "[1"}',
