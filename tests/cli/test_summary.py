@@ -126,7 +126,7 @@ def test_a_judge_that_is_kin_or_small_is_named(
 @pytest.mark.parametrize(("known", "notes"), [(False, 1), (True, 0)])
 def test_kin_judges_of_evaluators_are_told_once(capsys: Captured, known: bool, notes: int) -> None:
     kin = {"path": "evaluate.0", "relation": "itself", "family": "llama", "known": known}
-    found = printed(capsys, **judged_by(POLICY, kin_judges=[kin]))[:-3]
+    found = printed(capsys, **judged_by(POLICY, kin_judges=[kin]))[:-4]
     assert len(found) == notes
     assert all(line.startswith("Note: the model judged its own answers.") for line in found)
 

@@ -39,7 +39,9 @@ COMMANDS = (
         "preview", "spa.cli.preview:preview", "Try a recipe on a few prompts; nothing is kept."
     ),
     CommandPlace(
-        "ablate", "spa.cli.ablate:ablate", "Run every combination of settings, and compare them."
+        "ablate",
+        "spa.cli.ablate:ablate",
+        "Run every combination of recipes and settings, and compare them.",
     ),
     CommandPlace(
         "retry", "spa.cli.retry:retry", "Try the rows of a run again that failed, and no others."
