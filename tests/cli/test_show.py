@@ -11,7 +11,7 @@ from rich.console import Console
 from viewed_run import make_viewed_run
 
 from spa.cli import console, main, paging
-from spa.cli.example_view import View, _apart, _distance, example_text
+from spa.cli.example_view import View, example_text
 from spa.engine.stored_run import open_run
 from spa.viewing.examples import Reader
 
@@ -249,11 +249,3 @@ def test_a_pager_that_is_closed_early_ends_the_reading(monkeypatch: pytest.Monke
 
     paging.page(endless())
     assert read > 0
-
-
-def test_numbers_that_differ_look_different() -> None:
-    assert _apart(7.0, 4.0) == ("7.00", "4.00")
-    assert _apart(1.3642, 1.3584) == ("1.364", "1.358")
-    assert _apart(1.36, 1.3599999) == ("1.3600000", "1.3599999")
-    assert _apart(1.0, 1.0) == ("1.00", "1.00")
-    assert [_distance(each) for each in (0.0, 0.00042, 2.5)] == ["0.00", "0.0004", "2.50"]

@@ -1,12 +1,13 @@
-"""Durations, ages and sizes for people, written in one way by all commands."""
+"""Durations, ages, sizes and scores for people, written in one way by all commands."""
 
 from __future__ import annotations
 
-__all__ = ["age_text", "clock", "size_text"]
+__all__ = ["age_text", "apart", "clock", "distance_text", "size_text"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1000
 _DAY = 86_400.0
+_DECIMALS = 16
 
 
 def clock(seconds: float | None) -> str:
@@ -37,3 +38,18 @@ def age_text(seconds: float) -> str:
             number = int(seconds // count)
             return f"{number} {unit}" + ("" if number == 1 else "s")
     return "now"
+
+
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with two decimals, or with as many as show that they differ."""
+    for decimals in range(2, _DECIMALS):
+        shown = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
+        if shown[0] != shown[1] or one == other:
+            return shown
+    return repr(one), repr(other)
+
+
+def distance_text(value: float) -> str:
+    """A number that is 0 or above, with two decimals unless that would make it 0."""
+    text = f"{value:.2f}"
+    return f"{value:.1g}" if value and text == "0.00" else text

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from spa.cli.amounts import apart, distance_text
 from spa.cli.example_parts import MORE, cut, data_section, section
 from spa.cli.harmless import harmless, harmless_text
 from spa.types import JsonValue, Objective, Scored
@@ -35,7 +36,6 @@ _PROMPT_LINES = 6
 _PAIRS = 6
 _COMPARED = 12  # columns of a score with its difference to another
 _ALIKE = 0.4  # share of words in common from which differences are worth marking
-_DECIMALS = 16
 _WORDS = 600  # longer texts are not compared word by word
 _TRAILING = re.compile(r" +$", re.MULTILINE)
 _BLANK = re.compile(r"\n\s*\n")
@@ -370,11 +370,13 @@ def _pairs(example: Example, view: View) -> Iterator[RenderableType]:
         if each.decided_by in names:
             place = names.index(each.decided_by)
             scores = pair.chosen_scores[place], pair.rejected_scores[place]
-            why = f"by {each.decided_by}  {' > '.join(_apart(*scores))}"
+            why = f"by {each.decided_by}  {' > '.join(apart(*scores))}"
         grid.add_row(
             harmless_text(f"{better} over {worse}", one_line=True),
             harmless_text(why, one_line=True),
-            Text(f"margin {_distance(pair.margin)}, gap {_distance(pair.gap)}", style="dim"),
+            Text(
+                f"margin {distance_text(pair.margin)}, gap {distance_text(pair.gap)}", style="dim"
+            ),
         )
     left = len(example.pairs) - len(shown)
     if left:
@@ -444,21 +446,6 @@ def _unseen(details: Mapping[str, JsonValue], view: View) -> Mapping[str, JsonVa
 
 def _value(value: JsonValue) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _apart(one: float, other: float) -> tuple[str, str]:
-    """Two numbers with two decimals, or with as many as show that they differ."""
-    for decimals in range(2, _DECIMALS):
-        shown = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
-        if shown[0] != shown[1] or one == other:
-            return shown
-    return repr(one), repr(other)
-
-
-def _distance(value: float) -> str:
-    """A number that is 0 or above, with two decimals unless that would make it 0."""
-    text = f"{value:.2f}"
-    return f"{value:.1g}" if value and text == "0.00" else text
 
 
 def _values(group: Sequence[Scored], objective: str) -> list[float]:

@@ -118,10 +118,10 @@ def run_recipe(
         SpaError: If the run cannot go on; what was computed is kept.
         KeyboardInterrupt: If the user asked to stop.
     """
+    refuse_missing(recipe)  # before components are imported, which takes seconds
     check_components(recipe)
     if (problem := untrainable(recipe)) is not None:
         raise RecipeError([problem])
-    refuse_missing(recipe)
     with closing(ModelPool()) as models:
         context = RunContext(
             name=name or default_run_name(recipe),
