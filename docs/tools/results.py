@@ -195,7 +195,7 @@ def _sentences(
             if sides[side]
         ]
         if sides["open"]:
-            parts.append(f"not significant is its difference to {_listed(sides['open'])}")
+            parts.append(f"no significant difference to {_listed(sides['open'])}")
         found.append(f"- **{name}**: {'; '.join(parts)}.")
     return ["\n".join(found)]
 

@@ -97,9 +97,9 @@ def test_the_page_is_written_from_the_runs(tool: ModuleType, runs: Path) -> None
     assert "| vanilla | **+3.21 [" in section
     assert "| SFT | **+2.00 [+2.00, +2.00]** | +0.00 [+0.00, +0.00] |" in section
     assert (
-        "- **safe**: SPA is significantly above vanilla and SFT; not significant is its difference "
+        "- **safe**: SPA is significantly above vanilla and SFT; no significant difference "
         "to SPA without denoising and SPA, second iteration.\n"
-        "- **useful**: not significant is its difference to vanilla, SFT, "
+        "- **useful**: no significant difference to vanilla, SFT, "
     ) in section
     assert "| safe | 1.50 | 1.17 | 25% |" in section
     assert "12 samples of the untrained model" in section
