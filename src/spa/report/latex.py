@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from spa.errors import UsageError
-from spa.harmless import harmless
+from spa.latex import NEEDS, escaped, table
 from spa.report.headline import Change, Estimate
 from spa.report.subject import Subject
 
 __all__ = ["report_latex"]
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{each: f"\\{each}" for each in "&%$#_{}"},
-}
 
 
 def report_latex(subjects: Sequence[Subject]) -> str:
@@ -36,54 +29,38 @@ def report_latex(subjects: Sequence[Subject]) -> str:
         )
     counts = sorted({change.difference.n for each in subjects for change in each.changes})
     prompts = " or ".join(map(str, counts))
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            "\\begin{table}",
-            "  \\centering",
-            f"  \\caption{{Figures on {prompts} held-out prompts, with bootstrap intervals over "
-            "prompts. Bold: the paired difference to the untrained model excludes 0.}",
-            f"  \\begin{{tabular}}{{l{'c' * len(names)}}}",
-            "    \\toprule",
-            f"    {_row('', [_escaped(name) for name in names])}",
-            "    \\midrule",
-            *(f"    {row}" for row in _rows(subjects, names)),
-            "    \\bottomrule",
-            "  \\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
+    caption = (
+        f"Figures on {prompts} held-out prompts, with bootstrap intervals over prompts. Bold: the "
+        "paired difference to the untrained model excludes 0."
     )
+    head = ["", *map(escaped, names)]
+    return f"{NEEDS}\n{table(head, list(_rows(subjects, names)), caption, align='c')}\n"
 
 
-def _rows(subjects: Sequence[Subject], names: Sequence[str]) -> Iterator[str]:
+def _rows(subjects: Sequence[Subject], names: Sequence[str]) -> Iterator[list[str]]:
     before = [
         [_value(change.before) if change else "--" for change in _in_order(subject, names)]
         for subject in subjects
     ]
     same = all(row == before[0] for row in before)
     if same:
-        yield _row("untrained", before[0])
+        yield ["untrained", *before[0]]
     for subject, row in zip(subjects, before, strict=True):
-        label = _escaped(subject.label)
+        label = escaped(subject.label)
         if not same:
-            yield _row(f"{label}, untrained", row)
-        yield _row(
+            yield [f"{label}, untrained", *row]
+        yield [
             label,
-            [
+            *(
                 _value(change.after, bold=bool(change.sign)) if change else "--"
                 for change in _in_order(subject, names)
-            ],
-        )
+            ),
+        ]
 
 
 def _in_order(subject: Subject, names: Sequence[str]) -> list[Change | None]:
     found = {change.name: change for change in subject.changes}
     return [found.get(name) for name in names]
-
-
-def _row(first: str, cells: Sequence[str]) -> str:
-    return f"{' & '.join([first, *cells])} \\\\"
 
 
 def _value(estimate: Estimate, *, bold: bool = False) -> str:
@@ -94,7 +71,3 @@ def _value(estimate: Estimate, *, bold: bool = False) -> str:
     if estimate.low is None or estimate.high is None:
         return text
     return f"{text} [{estimate.low:.2f}, {estimate.high:.2f}]"
-
-
-def _escaped(text: str) -> str:
-    return "".join(_SPECIAL.get(each, each) for each in harmless(text, one_line=True))
