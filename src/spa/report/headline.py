@@ -107,7 +107,7 @@ def headline(run: StoredRun) -> list[Change]:
         for name in names
         if {(name, "base"), (name, last)} <= by_place.keys()
     ]
-    return [*changes, *_weighted(run, {change.name for change in changes})]
+    return [*changes, *_weighted(run, changes)]
 
 
 def shown(estimate: Estimate, *, signed: bool = False) -> str:
@@ -131,8 +131,10 @@ def _estimate(metric: Mapping[str, Any]) -> Estimate:
     )
 
 
-def _weighted(run: StoredRun, there: set[str]) -> Iterator[Change]:
+def _weighted(run: StoredRun, changes: Sequence[Change]) -> Iterator[Change]:
     """HH_lambda of arXiv 2511.06222 for the paper's lambdas, where the run has two objectives."""
+    there = {change.name for change in changes}
+    prompts = max((change.before.n + change.before.missing for change in changes), default=0)
     lambdas = [each for each in _LAMBDAS if f"HH_{each:g}" not in there]
     if len(run.objectives) != _WEIGHED or not lambdas:
         return
@@ -148,7 +150,9 @@ def _weighted(run: StoredRun, there: set[str]) -> Iterator[Change]:
         ]
         values = [each.by_prompt for each in found if each is not None and each.by_prompt]
         if len(values) == len(found):
-            yield Change(name, *(_interval(list(each.values()), settings) for each in values))
+            yield Change(
+                name, *(_interval(list(each.values()), settings, prompts) for each in values)
+            )
 
 
 def _settings(run: StoredRun) -> dict[str, Any]:
@@ -162,6 +166,6 @@ def _settings(run: StoredRun) -> dict[str, Any]:
     return {}
 
 
-def _interval(values: Sequence[float], settings: Mapping[str, Any]) -> Estimate:
+def _interval(values: Sequence[float], settings: Mapping[str, Any], prompts: int) -> Estimate:
     mean, low, high = mean_interval(values, **settings)
-    return Estimate(mean, low, high, len(values))
+    return Estimate(mean, low, high, len(values), max(prompts - len(values), 0))
