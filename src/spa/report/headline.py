@@ -17,7 +17,15 @@ from spa.engine.stored_run import StoredRun
 from spa.errors import SpaError
 from spa.statistics import mean_interval
 
-__all__ = ["JUDGE_SCORES", "Change", "Estimate", "headline", "last_model", "shown"]
+__all__ = [
+    "JUDGE_SCORES",
+    "Change",
+    "Estimate",
+    "estimate_of",
+    "headline",
+    "last_model",
+    "shown",
+]
 
 JUDGE_SCORES = "judge-scores"
 """The evaluator whose figures are the headline."""
@@ -95,7 +103,7 @@ def headline(run: StoredRun) -> list[Change]:
     last = last_model(own)
     if last is None:
         return []
-    by_place = {(metric["name"], metric["model"]): _estimate(metric) for metric in own}
+    by_place = {(metric["name"], metric["model"]): estimate_of(metric) for metric in own}
     names = dict.fromkeys(name for name, model in by_place if model == f"{last} - base")
     changes = [
         Change(
@@ -121,7 +129,8 @@ def shown(estimate: Estimate, *, signed: bool = False) -> str:
     return text + (f" ({estimate.missing} missing)" if estimate.missing else "")
 
 
-def _estimate(metric: Mapping[str, Any]) -> Estimate:
+def estimate_of(metric: Mapping[str, Any]) -> Estimate:
+    """A metric of a manifest."""
     return Estimate(
         metric["value"],
         metric.get("low"),
