@@ -151,6 +151,7 @@ def test_several_runs(tmp_path: Path) -> None:
     assert {each["run"] for each in weighed} == {"first"}
     assert "Weights of run second are not shown: its loss told none." in parsed.text
     assert "/home/someone" not in parsed.text
+    assert str(tmp_path) not in parsed.text  # who gets the page need not know the folders
 
 
 def test_pairs_that_runs_share_are_shown_once(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _example_lines(subjects: Sequence[Subject]) -> Iterator[Line]:
             yield Line(
                 f"Of {total:,} examples of {subject.label} {here:,} are in this page, and "
                 f"{total - here:,} are left out: regressions and flips came first, then what was "
-                f"dropped or has no score. All are shown by: spa show {subject.run.folder}",
+                f"dropped or has no score. All are shown by: spa show {subject.run.name}",
                 "note",
             )
     rounds = {subject.reading.reader.round for subject in subjects}
