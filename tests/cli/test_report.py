@@ -36,7 +36,8 @@ def test_writes_one_page_beside_the_run(capsys: Captured) -> None:
     assert following == "Next: spa report reported --open"
     assert Path("runs/reported/report.html").read_text().startswith("<!doctype html>")
     assert main(["report", "reported", "--out", "x.html", "--examples", "2"]) == 0
-    assert capsys.readouterr().out.endswith("Next: spa report reported --out x.html --open\n")
+    again = "Next: spa report reported --out x.html --examples 2 --open\n"
+    assert capsys.readouterr().out.endswith(again)
     assert "Of 18 examples of reported 2 are in this page" in Path("x.html").read_text()
 
 

@@ -48,6 +48,8 @@ def load(tmp_path: Path) -> Load:
         ("meta-llama/merged", ""),
         ("runs/store/train-0123/full", ""),
         ("graphical", ""),
+        ("NousResearch/Hermes-3-Llama-3.1-8B", "llama"),
+        ("Hermes-4-405B", "hermes"),
     ],
 )
 def test_families_by_name(name: str, found: str) -> None:

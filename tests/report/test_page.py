@@ -102,12 +102,37 @@ def test_a_run_without_figures_says_why(tmp_path: Path) -> None:
         "Run viewed is not finished (failed): figures may be missing.",
         "No held-out prompt was answered by a trained policy and scored.",
         "No evaluator compared the trained model with the untrained one.",
-        "The loss weighed all pairs alike, or nothing was trained.",
+        "Weights of run viewed are not shown: the store has no metrics of its training.",
         "The store has no metrics of training for run viewed.",
         "The judge tells neither label mass nor entropy",
         "Give several runs to see what differs in their recipes.",
     ):
         assert why in text
+
+
+def test_a_run_that_judged_nothing_claims_nothing_of_its_judge_and_pairs(tmp_path: Path) -> None:
+    folders = [make_viewed_run(tmp_path, name, status="failed", funnels=[]) for name in "ab"]
+    for folder in folders:
+        manifest = json.loads((folder / "run.json").read_text())
+        made = [each for each in manifest["stages"] if each["name"] in ("prompts", "sample")]
+        manifest["stages"] = [*made, {"name": "pairs", "round": 1}]
+        (folder / "run.json").write_text(json.dumps(manifest))
+    text = Parsed(page_of(*folders)).text
+    assert "nothing was judged" in text
+    assert "No score was read, so nothing is known of how sure the judge was." in text
+    assert "has the pairs of" not in text
+    assert text.count("did not get as far as its pairs, or used none.") == 2
+
+
+def test_objectives_are_told_in_the_order_of_every_run(tmp_path: Path) -> None:
+    first, second = (make_viewed_run(tmp_path, name) for name in "ab")
+    manifest = json.loads((second / "run.json").read_text())
+    manifest["recipe"]["objectives"].reverse()
+    (second / "run.json").write_text(json.dumps(manifest))
+    names = [each["name"] for each in manifest["recipe"]["objectives"]]
+    order, other = " > ".join(reversed(names)), " > ".join(names)
+    text = Parsed(page_of(first, second)).text
+    assert f"Objectives in their order: {order} or {other}." in text
 
 
 def test_several_runs(tmp_path: Path) -> None:
@@ -122,7 +147,11 @@ def test_several_runs(tmp_path: Path) -> None:
         ("first", "base"), ("first", "trained"), ("second", "base"), ("second", "trained"),
     ]  # fmt: skip
     assert "Settings that differ" in parsed.text
+    weighed = parsed.data("charts-data")["weights"]["data"]["values"]
+    assert {each["run"] for each in weighed} == {"first"}
+    assert "Weights of run second are not shown: its loss told none." in parsed.text
     assert "/home/someone" not in parsed.text
+    assert str(tmp_path) not in parsed.text  # who gets the page need not know the folders
 
 
 def test_pairs_that_runs_share_are_shown_once(tmp_path: Path) -> None:

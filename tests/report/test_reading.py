@@ -75,6 +75,7 @@ def test_the_headline_is_what_the_evaluator_said_and_the_paper_s_weighted_mean(
     mean = sum((10 * a + b) / 11 for a, b in zip(safe, useful, strict=True)) / 9
     assert changes["HH_10"].difference.value == pytest.approx(mean, abs=1e-12)
     assert changes["HH_10"].difference.n == 9
+    assert (changes["HH_10"].before.missing, changes["HH_10"].difference.missing) == (0, 1)
 
 
 @pytest.mark.parametrize(

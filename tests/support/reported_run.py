@@ -42,6 +42,12 @@ OBJECTIVES = (
 )
 _CONSISTENCY = "spa-align/consistency"
 _SETTINGS = {"confidence": 0.95, "resamples": 500, "seed": 0, "lambdas": [], "tie_tolerance": 0.0}
+_WEIGHTS = {
+    "weight/share_0": 0.0,
+    "weight/share_below_1": 0.5,
+    "weight/share_1_to_2": 0.25,
+    "weight/share_above_2": 0.25,
+}
 
 
 def make_reported_run(
@@ -107,7 +113,7 @@ def make_reported_run(
     writer.stage("denoise", VerdictRow, [_verdict(n, each) for n, each in enumerate(learnt)])
     pairs = [_pair(each) for n, each in enumerate(learnt) if n % 4 != 3]
     writer.stage("pairs", PreferencePair, pairs)
-    writer.training()
+    writer.training(weighs=loss == "spa")
     metrics = writer.evaluate(
         [p for p in prompts if p.split == "heldout"],
         judged["answer-base"],
@@ -128,7 +134,7 @@ class _Writer:
         writer.commit({"stage": name})
         self._record(name, folder, len(rows), details)
 
-    def training(self) -> None:
+    def training(self, *, weighs: bool) -> None:
         folder = f"train-{self.name}"
         (self.runs / "store" / folder).mkdir(parents=True)
         history = [
@@ -139,10 +145,7 @@ class _Writer:
                 "grad_norm": 0.5,
                 "learning_rate": 1e-4,
                 "pairs": 4.0,
-                "weight/share_0": 0.0,
-                "weight/share_below_1": 0.5,
-                "weight/share_1_to_2": 0.25,
-                "weight/share_above_2": 0.25,
+                **(_WEIGHTS if weighs else {}),
             }
             for step in range(1, 13)
         ]

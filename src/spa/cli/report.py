@@ -90,8 +90,11 @@ def report(
     if open_it:
         _open(file)
     else:
-        words = ["spa", "report", *map(str, runs), "--open"]
-        words[-1:-1] = [] if output is None else ["--out", str(output)]
+        words = ["spa", "report", *map(str, runs)]
+        words += [] if output is None else ["--out", str(output)]
+        words += [] if examples == _EXAMPLES else ["--examples", str(examples)]
+        words += [] if number is None else ["--round", str(number)]
+        words.append("--open")
         console.print(f"Next: {shlex.join(words)}", soft_wrap=True)
 
 

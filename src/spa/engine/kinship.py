@@ -27,8 +27,9 @@ KEY = "kin_judge"
 
 FAMILIES = (
     "claude", "command", "deepseek", "exaone", "falcon", "gemini", "gemma", "glm", "gpt", "granite",
-    "grok", "hermes", "internlm", "kimi", "llama", "minimax", "mistral", "mixtral", "nemotron",
-    "olmo", "phi", "pythia", "qwen", "smollm",
+    "grok", "internlm", "kimi", "llama", "minimax", "mistral", "mixtral", "olmo", "phi", "pythia",
+    "qwen", "smollm",
+    "hermes", "nemotron",  # last, as these are trained on models of others, which names tell, too
 )  # fmt: skip
 SAME = {"mixtral": "mistral", "gemini": "gemma"}  # of one maker, on much the same texts
 

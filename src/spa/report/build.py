@@ -30,12 +30,13 @@ def report_html(subjects: Sequence[Subject], comparison: Comparison | None = Non
         comparison: Of them, where there are several.
     """
     names = [subject.label for subject in subjects]
-    objectives = " > ".join(objective.name for objective in subjects[0].objectives)
+    orders = dict.fromkeys(" > ".join(o.name for o in subject.objectives) for subject in subjects)
     rest = "" if len(names) == 1 else f" and {len(names) - 1} more"
     told = f"{len(names)} runs: {', '.join(names)}" if rest else f"run {names[0]}"
     return page_text(
         title=f"Report on {names[0]}{rest}",
-        subtitle=f"Self-Priority Alignment, {told}. Objectives in their order: {objectives}.",
+        subtitle=f"Self-Priority Alignment, {told}. Objectives in their order: "
+        f"{' or '.join(orders)}.",
         sections=_sections(subjects, comparison),
         examples=[example_data(subject.reading) for subject in subjects],
         example_lines=list(_example_lines(subjects)),
@@ -70,7 +71,7 @@ def _example_lines(subjects: Sequence[Subject]) -> Iterator[Line]:
             yield Line(
                 f"Of {total:,} examples of {subject.label} {here:,} are in this page, and "
                 f"{total - here:,} are left out: regressions and flips came first, then what was "
-                f"dropped or has no score. All are shown by: spa show {subject.run.folder}",
+                f"dropped or has no score. All are shown by: spa show {subject.run.name}",
                 "note",
             )
     rounds = {subject.reading.reader.round for subject in subjects}

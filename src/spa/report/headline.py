@@ -17,7 +17,15 @@ from spa.engine.stored_run import StoredRun
 from spa.errors import SpaError
 from spa.statistics import mean_interval
 
-__all__ = ["JUDGE_SCORES", "Change", "Estimate", "headline", "last_model", "shown"]
+__all__ = [
+    "JUDGE_SCORES",
+    "Change",
+    "Estimate",
+    "estimate_of",
+    "headline",
+    "last_model",
+    "shown",
+]
 
 JUDGE_SCORES = "judge-scores"
 """The evaluator whose figures are the headline."""
@@ -95,7 +103,7 @@ def headline(run: StoredRun) -> list[Change]:
     last = last_model(own)
     if last is None:
         return []
-    by_place = {(metric["name"], metric["model"]): _estimate(metric) for metric in own}
+    by_place = {(metric["name"], metric["model"]): estimate_of(metric) for metric in own}
     names = dict.fromkeys(name for name, model in by_place if model == f"{last} - base")
     changes = [
         Change(
@@ -107,7 +115,7 @@ def headline(run: StoredRun) -> list[Change]:
         for name in names
         if {(name, "base"), (name, last)} <= by_place.keys()
     ]
-    return [*changes, *_weighted(run, {change.name for change in changes})]
+    return [*changes, *_weighted(run, changes)]
 
 
 def shown(estimate: Estimate, *, signed: bool = False) -> str:
@@ -121,7 +129,8 @@ def shown(estimate: Estimate, *, signed: bool = False) -> str:
     return text + (f" ({estimate.missing} missing)" if estimate.missing else "")
 
 
-def _estimate(metric: Mapping[str, Any]) -> Estimate:
+def estimate_of(metric: Mapping[str, Any]) -> Estimate:
+    """A metric of a manifest."""
     return Estimate(
         metric["value"],
         metric.get("low"),
@@ -131,8 +140,10 @@ def _estimate(metric: Mapping[str, Any]) -> Estimate:
     )
 
 
-def _weighted(run: StoredRun, there: set[str]) -> Iterator[Change]:
+def _weighted(run: StoredRun, changes: Sequence[Change]) -> Iterator[Change]:
     """HH_lambda of arXiv 2511.06222 for the paper's lambdas, where the run has two objectives."""
+    there = {change.name for change in changes}
+    prompts = max((change.before.n + change.before.missing for change in changes), default=0)
     lambdas = [each for each in _LAMBDAS if f"HH_{each:g}" not in there]
     if len(run.objectives) != _WEIGHED or not lambdas:
         return
@@ -148,7 +159,9 @@ def _weighted(run: StoredRun, there: set[str]) -> Iterator[Change]:
         ]
         values = [each.by_prompt for each in found if each is not None and each.by_prompt]
         if len(values) == len(found):
-            yield Change(name, *(_interval(list(each.values()), settings) for each in values))
+            yield Change(
+                name, *(_interval(list(each.values()), settings, prompts) for each in values)
+            )
 
 
 def _settings(run: StoredRun) -> dict[str, Any]:
@@ -162,6 +175,6 @@ def _settings(run: StoredRun) -> dict[str, Any]:
     return {}
 
 
-def _interval(values: Sequence[float], settings: Mapping[str, Any]) -> Estimate:
+def _interval(values: Sequence[float], settings: Mapping[str, Any], prompts: int) -> Estimate:
     mean, low, high = mean_interval(values, **settings)
-    return Estimate(mean, low, high, len(values))
+    return Estimate(mean, low, high, len(values), max(prompts - len(values), 0))

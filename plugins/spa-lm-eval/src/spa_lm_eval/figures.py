@@ -7,7 +7,14 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spa.api import JsonValue, Metric, mean_interval
+from spa.api import (
+    JsonValue,
+    MeanInterval,
+    Metric,
+    mean_interval,
+    rate_interval,
+    share_difference_interval,
+)
 from spa_lm_eval.config import LmEvalConfig
 
 __all__ = ["Row", "figures"]
@@ -41,10 +48,17 @@ def figures(
 def _means(
     name: str, values: Mapping[str, Sequence[Any]], config: LmEvalConfig
 ) -> Iterator[Metric]:
+    """Shares, as accuracy, have intervals with a width even where all documents agree."""
     for model, own in values.items():
-        yield _mean(name, model, own, config)
+        known = _known(own)
+        found = (
+            rate_interval(int(sum(known)), len(known), confidence=config.confidence)
+            if _all_or_nothing(known)
+            else _mean(known, config)
+        )
+        yield _metric(name, model, own, found)
     for model, own in values.items():
-        known = [each for each in own if each is not None]
+        known = _known(own)
         if len(known) > 1:
             error = statistics.stdev(known) / math.sqrt(len(known))
             yield Metric(f"{name}_stderr", error, len(known), model, missing=len(own) - len(known))
@@ -52,16 +66,32 @@ def _means(
     for model in later:
         pairs = zip(values[model], values[first], strict=True)
         gains = [None if a is None or b is None else a - b for a, b in pairs]
-        yield _mean(name, f"{model} - {first}", gains, config)
+        found = (
+            share_difference_interval(_known(gains), confidence=config.confidence)
+            if _all_or_nothing(_known([*values[model], *values[first]]))
+            else _mean(_known(gains), config)
+        )
+        yield _metric(name, f"{model} - {first}", gains, found)
 
 
-def _mean(name: str, model: str, values: Sequence[Any], config: LmEvalConfig) -> Metric:
-    known = [float(value) for value in values if value is not None]
-    found = mean_interval(
-        known, confidence=config.confidence, resamples=config.resamples, seed=config.seed
-    )
+def _metric(name: str, model: str, values: Sequence[Any], found: MeanInterval) -> Metric:
+    known = _known(values)
     missing = len(values) - len(known)
     return Metric(name, found.mean, len(known), model, found.low, found.high, missing)
+
+
+def _mean(known: Sequence[float], config: LmEvalConfig) -> MeanInterval:
+    return mean_interval(
+        known, confidence=config.confidence, resamples=config.resamples, seed=config.seed
+    )
+
+
+def _known(values: Sequence[Any]) -> list[float]:
+    return [float(value) for value in values if value is not None]
+
+
+def _all_or_nothing(values: Sequence[float]) -> bool:
+    return all(value in (0, 1) for value in values)
 
 
 def _summed(name: str, by: str, values: Mapping[str, Sequence[Any]]) -> Iterator[Metric]:

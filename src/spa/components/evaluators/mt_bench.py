@@ -36,6 +36,7 @@ from spa.components.text import fill, transcript
 __all__ = ["MtBenchEvaluator"]
 
 LOWEST, HIGHEST = 1, 10
+TURN = "turn_"
 
 
 class MtBenchEvaluator:
@@ -97,7 +98,7 @@ class MtBenchEvaluator:
                 continue
             grades = [_grade(verdict.text) for verdict in verdicts]
             for number, (grade, verdict) in enumerate(zip(grades, verdicts, strict=True), start=1):
-                row[f"{model}:turn_{number}"] = grade
+                row[f"{model}:{TURN}{number}"] = grade
                 row[f"{model}:verdict_{number}"] = verdict.text
             known = [grade for grade in grades if grade is not None]
             if len(known) == len(item.prompt.messages):
@@ -108,12 +109,14 @@ class MtBenchEvaluator:
         """Returns the grades of all, of each turn and of each category, and what was cut."""
         del objectives
         models = models_of(rows)
-        turns = {key for row in rows for key in row if key.partition(":")[2].startswith("turn_")}
-        names = ["score", *sorted({turn.partition(":")[2] for turn in turns}), "cut_short"]
+        keys = {key.partition(":")[2] for row in rows for key in row}
+        turns = sorted(int(key.removeprefix(TURN)) for key in keys if key.startswith(TURN))
         metrics = [
             metric
-            for name in names
-            for metric in compared(name, series_of(rows, models, name), self._config)
+            for name in ("score", *(f"{TURN}{number}" for number in turns), "cut_short")
+            for metric in compared(
+                name, series_of(rows, models, name), self._config, shares=name == "cut_short"
+            )
         ]
         for category in dict.fromkeys(str(row["category"]) for row in rows):
             own = [row for row in rows if row["category"] == category]

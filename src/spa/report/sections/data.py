@@ -8,7 +8,7 @@ from typing import Any
 from spa.report.blocks import Block, Cell, Chart, Line, Section, Table
 from spa.report.charts.funnel import funnel, place_of
 from spa.report.charts.pairs import WEIGHTS, margins, weights
-from spa.report.history import step_means
+from spa.report.history import curves_of, step_means
 from spa.report.subject import Subject
 
 __all__ = ["funnel_rows", "lost_prompts", "preference_pairs"]
@@ -42,7 +42,7 @@ def _same_pairs(subject: Subject, subjects: Sequence[Subject]) -> str | None:
 
     own = stages(subject)
     for earlier in subjects[: subject.place]:
-        shares = own and earlier.run.store == subject.run.store
+        shares = own and all(own) and earlier.run.store == subject.run.store
         if shares and stages(earlier) == own:
             return earlier.label
     return None
@@ -103,13 +103,20 @@ def preference_pairs(subjects: Sequence[Subject]) -> Section:
             blocks.append(Line(why, "missing"))
         if own and not any(subject.reading.gaps):
             blocks.append(Line("All pairs have a gap of 0.", "note"))
+    return Section("pairs", "Preference pairs", [*blocks, *_weights(subjects)])
+
+
+def _weights(subjects: Sequence[Subject]) -> Iterator[Block]:
     shares = {s.label: told for s in subjects if (told := step_means(s.run, tuple(WEIGHTS)))}
     if shares:
         note = (
             "A pair's weight is its gap over the mean gap of its batch, to the power alpha. "
             "A gap of 0 gives weight 0: such a pair teaches nothing."
         )
-        blocks.append(Chart("weights", "Weights of pairs in the loss", weights(shares), note))
-    else:
-        blocks.append(Line("The loss weighed all pairs alike, or nothing was trained.", "missing"))
-    return Section("pairs", "Preference pairs", blocks)
+        yield Chart("weights", "Weights of pairs in the loss", weights(shares), note)
+    for subject in subjects:
+        if subject.label in shares:
+            continue
+        trained = bool(curves_of(subject.run))
+        why = "its loss told none" if trained else "the store has no metrics of its training"
+        yield Line(f"Weights of run {subject.label} are not shown: {why}.", "missing")

@@ -82,8 +82,11 @@ def judge_health(subjects: Sequence[Subject]) -> Section:
             "that it wanted to say something else. High entropy means that it could not decide."
         )
         blocks.append(Chart("judging", "How sure the judge was", judging(panels), note))
-    else:
+    elif any(subject.reading.same or subject.reading.scores for subject in subjects):
         why = "The judge tells neither label mass nor entropy, as judges of fixed rules do not."
+        blocks.append(Line(why, "missing"))
+    else:
+        why = "No score was read, so nothing is known of how sure the judge was."
         blocks.append(Line(why, "missing"))
     return Section("judge", "Health of the judge", blocks)
 
@@ -98,8 +101,9 @@ def _health(subject: Subject) -> Iterator[tuple[str, str]]:
         small = ": below a billion a judge carries little signal" if parameters < _SMALL else ""
         yield "size", f"{parameters:,} parameters{small}"
     yield "checked on labelled answers", _check(run)
-    unscored = list(_unscored(run))
-    yield "responses without a score", "; ".join(unscored) or "none"
+    judged = [each for each in run.manifest.get("stages") or () if each["name"].startswith("judge")]
+    unscored = "; ".join(_unscored(judged, several=(run.recipe.get("iterations") or 1) > 1))
+    yield "responses without a score", unscored or ("none" if judged else "nothing was judged")
     for name, counts in reading.same.items():
         share = counts["same"] / counts["pairs"]
         yield (
@@ -125,13 +129,12 @@ def _check(run: StoredRun) -> str:
     return f"{found['verdict']}, AUC {overall['auc']:.2f}{interval} on {probes}. {meaning}"
 
 
-def _unscored(run: StoredRun) -> Iterator[str]:
-    for stage in run.manifest.get("stages") or ():
+def _unscored(judged: Sequence[Mapping[str, Any]], *, several: bool) -> Iterator[str]:
+    """Of stages that judged; `several`: whether there are several rounds."""
+    for stage in judged:
         reasons = (stage.get("details") or {}).get("unscored")
         if reasons:
-            number = (
-                f" of round {stage['round']}" if (run.recipe.get("iterations") or 1) > 1 else ""
-            )
+            number = f" of round {stage['round']}" if several else ""
             yield f"{counted(reasons)} of {stage['rows']:,} in {stage['name']}{number}"
 
 

@@ -12,7 +12,7 @@ from spa.report.blocks import Block, Cell, Chart, Line, Section, Table, Tone
 from spa.report.charts.outcomes import outcomes
 from spa.report.charts.pareto import Arrow, pareto
 from spa.report.charts.scores import scores
-from spa.report.headline import JUDGE_SCORES, Change, Estimate, last_model, shown
+from spa.report.headline import JUDGE_SCORES, Change, Estimate, estimate_of, last_model, shown
 from spa.report.subject import Subject
 from spa.viewing.examples import BASE
 
@@ -116,7 +116,7 @@ def _others(subjects: Sequence[Subject]) -> Iterator[Block]:
             [
                 f"{metric['evaluator']} {metric['name']}",
                 str(metric["model"]),
-                shown(_estimate(metric), signed=" - " in str(metric["model"])),
+                shown(estimate_of(metric), signed=" - " in str(metric["model"])),
                 str(metric["n"]),
             ]
             for metric in metrics
@@ -125,11 +125,6 @@ def _others(subjects: Sequence[Subject]) -> Iterator[Block]:
         if rows:
             title = subject.label if len(subjects) > 1 else ""
             yield Table(("figure", "of", "value", "n"), rows, title)
-
-
-def _estimate(metric: Mapping[str, Any]) -> Estimate:
-    return Estimate(metric["value"], metric.get("low"), metric.get("high"), metric["n"],
-                    metric.get("missing") or 0)  # fmt: skip
 
 
 def trade_off(subjects: Sequence[Subject]) -> Section:
@@ -220,7 +215,7 @@ def _rates(subject: Subject) -> dict[str, dict[str, Estimate]]:
             continue
         if outcome in ("win", "tie", "lose", "flip"):
             label = f"{metric['evaluator']} {prefix}".strip()
-            found.setdefault(label, {})[outcome] = _estimate(metric)
+            found.setdefault(label, {})[outcome] = estimate_of(metric)
     return found
 
 
