@@ -41,7 +41,7 @@ def spa_backends() -> list[Component]:
             "hf:HFBackend",
             "hf_config:HFConfig",
             "Runs a Hugging Face model in this process, on a CPU or one accelerator",
-            revision=2,
+            revision=3,
         )
     ]
 
