@@ -51,6 +51,8 @@ def test_runs_that_share_stages_take_turns_and_ask_once(recipe_file: Path) -> No
         assert stage["folder"] == stages[1][name]["folder"]
         assert not (folder / "store" / stage["folder"] / FILE).exists()
     for asking in ("sample", "judge", "refine"):
-        log = next((folder / "store").glob(f"answers-{asking}-*")) / "part-00000.jsonl"
+        # A key, and no more: there are answers of judge-refined, too.
+        (answers,) = (folder / "store").glob(f"answers-{asking}-{'[0-9a-f]' * 16}")
+        log = answers / "part-00000.jsonl"
         keys = [json.loads(line)["request"] for line in log.read_text().splitlines()]
         assert len(keys) == stages[0][asking]["details"]["asked"]
