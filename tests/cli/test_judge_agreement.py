@@ -39,6 +39,17 @@ def test_the_table_and_what_is_read_from_it(
     assert out.endswith(f"Next: spa judge-agreement {run} --points 4 --plot agreement.svg\n")
 
 
+def test_a_run_is_named_as_elsewhere(
+    run: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(run)
+    monkeypatch.setenv("SPA_RUNS", str(folder.parent))
+    assert main(["judge-agreement", folder.name, "--csv"]) == 0
+    by_name = capsys.readouterr().out
+    assert main(["judge-agreement", run, "--csv"]) == 0
+    assert capsys.readouterr().out == by_name
+
+
 def test_csv(run: str, capsys: Captured) -> None:
     assert main(["judge-agreement", run, "--csv"]) == 0
     lines = capsys.readouterr().out.splitlines()

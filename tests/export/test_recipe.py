@@ -121,7 +121,7 @@ def test_it_goes_to_stdout_or_to_a_file(tmp_path: Path, capsys: pytest.CaptureFi
     assert "for another machine: model.path, prompts.path\n" in text
     assert YAML(typ="safe", pure=True).load(text)["seed"] == 7
     file = tmp_path / "recipe.yaml"
-    assert main(["export", str(run), "--format", "recipe", "-o", str(file)]) == 0
+    assert main(["export", str(run), "-o", str(file)]) == 0
     assert file.read_text(encoding="utf-8") == text
     assert capsys.readouterr().out == f"Next: spa validate {file}\n"
     assert main(["export", str(run), "--format", "recipe", "-o", str(file)]) == 1

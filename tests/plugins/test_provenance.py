@@ -57,6 +57,7 @@ def test_records_hold_what_was_installed_and_what_was_used(
         ("spa-align>=0.1", None),
         ("none-such; python_version < '3'", None),
         ("stranger>=2", "stranger 1.0 is installed, the recipe needs >=2. Try: pip install --upgrade 'stranger>=2'"),
+        ("spa-lm-eval>=0.1", "spa-lm-eval is not installed. From a clone of spa: pip install ./plugins/spa-lm-eval"),
         ("none-such>=1", "none-such is not installed. Try: pip install 'none-such>=1'"),
         ("none-such ; extra == 'a' or os_name != \"$(x)\"", "none-such is not installed. Try: pip install 'none-such ; extra == '\"'\"'a'\"'\"' or os_name != \"$(x)\"'"),
         ("what ever", "'what ever' is not a requirement. Write a distribution and versions: spa-rubric>=0.2"),

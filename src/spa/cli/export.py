@@ -20,6 +20,7 @@ __all__ = ["export"]
 
 MERGED = "merged"
 RECIPE = "recipe"
+_YAML = (".yaml", ".yml")
 
 
 def export(
@@ -39,7 +40,7 @@ def export(
             "--format",
             "-f",
             help="What to write. Valid: llamafactory, merged, parquet, recipe, trl. "
-            "Default: recipe; with --output, merged.",
+            "Default: recipe; with --output merged, unless that ends in .yaml.",
         ),
     ] = None,
     only: Annotated[
@@ -67,7 +68,7 @@ def export(
         pairs = sorted(PAIR_FORMATS) if only is not None else []
         if pairs and output is None:
             raise UsageError(f"--round needs --output and --format {' or '.join(pairs)}.")
-        format = RECIPE if output is None else MERGED
+        format = RECIPE if output is None or output.suffix in _YAML else MERGED
     if format not in valid:
         raise UsageError(f"unknown format {format!r}. Valid: {', '.join(sorted(valid))}.")
     if format == RECIPE:

@@ -50,20 +50,20 @@ def judge_agreement(
     It is the analysis that the bound tau on the determinant rests on: where agreement falls, the
     first judge's scores are too unstable to learn from. No model is asked.
     """
+    from spa.cli.chosen_run import chosen_run
     from spa.cli.console import print_json
     from spa.cli.harmless import harmless
     from spa.comparison.judges import agreements
     from spa.comparison.judges_formats import as_csv as csv_of
     from spa.comparison.judges_formats import as_json as json_of
     from spa.comparison.judges_plot import check_plot, write_plot
-    from spa.engine.stored_run import open_run
     from spa.errors import UsageError
 
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other.")
     if plot is not None:
         check_plot(plot)
-    opened = [open_run(folder) for folder in runs]
+    opened = [chosen_run(run) for run in runs]
     found = agreements(opened, number, points=points)
     if plot is not None:
         write_plot(found, plot)

@@ -16,7 +16,12 @@ __all__ = [
 ]
 
 BUILTIN_DISTRIBUTION = "spa-align"
-BROUGHT_BY = {"openai": "spa-openai", "rubric": "spa-rubric", "vllm": "spa-vllm"}
+BROUGHT_BY = {
+    "lm-eval": "spa-lm-eval",
+    "openai": "spa-openai",
+    "rubric": "spa-rubric",
+    "vllm": "spa-vllm",
+}
 """Components that come in distributions of their own from the folder plugins of the repository."""
 
 COMPONENT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from spa import __version__
 from spa.plugins.catalogue import Catalogue
 from spa.plugins.disabling import VARIABLE
-from spa.plugins.naming import BUILTIN_DISTRIBUTION, canonical
+from spa.plugins.naming import BROUGHT_BY, BUILTIN_DISTRIBUTION, canonical
 from spa.plugins.registered import Registered
 from spa.types import JsonValue
 
@@ -74,7 +74,10 @@ def unmet_requirement(text: str, catalogue: Catalogue) -> str | None:
     name = canonical(requirement.name)
     installed = _installed_version(name)
     if installed is None:
-        return f"{name} is not installed. Try: pip install {shlex.quote(text)}"
+        ours = name in BROUGHT_BY.values()
+        place = f"From a clone of spa: pip install ./plugins/{name}"
+        advice = place if ours else f"Try: pip install {shlex.quote(text)}"
+        return f"{name} is not installed. {advice}"
     if not requirement.specifier.contains(installed, prereleases=True):
         return (
             f"{name} {installed} is installed, the recipe needs {requirement.specifier}. "

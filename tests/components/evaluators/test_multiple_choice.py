@@ -230,3 +230,17 @@ def test_limit_takes_the_first_rows(make: Make) -> None:
 def test_settings_that_do_not_go_together(config: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         MultipleChoiceConfig(**config)
+
+
+def test_examples_have_the_questions_column_unless_they_name_their_own(
+    make: Make, tmp_path: Path
+) -> None:
+    asked = [{"question": row.pop("prompt"), **row} for row in map(dict, SHOTS)]
+    file = tmp_path / "asked.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
+    shots = {"path": str(file), "n": 1}
+    [prompt, *_] = make(*asked, shots=shots, prompt_column="question").prompts()
+    assert len(cast("Any", prompt.meta["shots"])) == 1
+    own = make(*asked, shots={**shots, "prompt_column": "other"}, prompt_column="question")
+    with pytest.raises(SpaError, match="no column 'other'"):
+        list(own.prompts())

@@ -70,6 +70,8 @@ class Shots:
         Raises:
             SpaError: If they cannot be had, or one is not right.
         """
+        if "prompt_column" not in shots.model_fields_set:
+            shots = shots.model_copy(update={"prompt_column": config.prompt_column})
         self._shots = shots
         self._of: dict[JsonValue, list[Prompt]] = {}
         for row in rows_of(shots):
