@@ -471,7 +471,7 @@ def test_float16_is_refused_for_training(
         (
             "soup: [9, 1, 1]",
             "",
-            "3 weights for 2 objectives. Give one for each, in their order",
+            "the number of weights is 3, that of objectives 2. Give one for each, in their order",
         ),
         (
             "soup: [9, 1]",

@@ -325,8 +325,8 @@ def _soup_problem(settings: RecipeSettings) -> str | None:
         return None
     if len(weights) != len(settings.objectives):
         return (
-            f"{len(weights)} weights for {len(settings.objectives)} objectives. Give one for each, "
-            "in their order"
+            f"the number of weights is {len(weights)}, that of objectives "
+            f"{len(settings.objectives)}. Give one for each, in their order"
         )
     if settings.iterations > 1:
         return (

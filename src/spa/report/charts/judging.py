@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spa.report.charts.bins import binned
-from spa.report.charts.style import SCHEMA, WIDTH, colours
+from spa.report.charts.style import SCHEMA, WIDTH, colours, panels_of
 
 __all__ = ["judging"]
 
@@ -24,13 +24,7 @@ def judging(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, An
     return {
         "$schema": SCHEMA,
         "data": {"values": rows},
-        "facet": {
-            "field": "panel",
-            "type": "nominal",
-            "title": None,
-            "sort": list(panels),
-            "header": {"labelFontWeight": "bold"},
-        },
+        "facet": panels_of(panels),
         "columns": 2,
         "resolve": {
             "scale": {"x": "independent", "y": "independent"},

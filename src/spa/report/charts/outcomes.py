@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from spa.report.charts.style import GREEN, GREY, RED, SCHEMA, WIDTH
+from spa.report.charts.style import GREEN, GREY, RED, SCHEMA, WIDTH, share_axis
 
 __all__ = ["outcomes"]
 
@@ -31,13 +31,7 @@ def outcomes(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "mark": {"type": "bar", "size": 20},
         "encoding": {
             "y": y,
-            "x": {
-                "field": "share",
-                "type": "quantitative",
-                "title": "share of prompts",
-                "axis": {"format": "%", "tickCount": 5},
-                "scale": {"domain": [0, 1]},
-            },
+            "x": share_axis("share of prompts"),
             "color": {
                 "field": "outcome",
                 "type": "nominal",

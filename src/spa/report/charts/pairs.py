@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spa.report.charts.bins import binned
-from spa.report.charts.style import BLUE, GREY, SCHEMA, WIDTH, colours
+from spa.report.charts.style import BLUE, GREY, SCHEMA, WIDTH, colours, share_axis
 
 __all__ = ["WEIGHTS", "margins", "weights"]
 
@@ -84,13 +84,7 @@ def weights(shares: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
                 "title": None,
                 "axis": {"labelLimit": 180},
             },
-            "x": {
-                "field": "share",
-                "type": "quantitative",
-                "title": "share of pairs, mean over steps",
-                "axis": {"format": "%", "tickCount": 5},
-                "scale": {"domain": [0, 1]},
-            },
+            "x": share_axis("share of pairs, mean over steps"),
             "color": {
                 "field": "weight",
                 "type": "nominal",

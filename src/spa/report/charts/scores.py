@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spa.report.charts.bins import binned
-from spa.report.charts.style import BLUE, GREY, SCHEMA, WIDTH
+from spa.report.charts.style import BLUE, GREY, SCHEMA, WIDTH, panels_of
 
 __all__ = ["scores"]
 
@@ -24,13 +24,7 @@ def scores(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any
     return {
         "$schema": SCHEMA,
         "data": {"values": rows},
-        "facet": {
-            "field": "panel",
-            "type": "nominal",
-            "title": None,
-            "sort": list(panels),
-            "header": {"labelFontWeight": "bold", "labelLimit": 300},
-        },
+        "facet": panels_of(panels),
         "columns": columns,
         "resolve": {"scale": {"x": "independent"}, "axis": {"x": "independent"}},
         "spec": {

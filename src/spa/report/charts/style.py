@@ -6,6 +6,7 @@ and dark paper. Text, axes and grid have the page's own colours, which follow it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "colours",
     "from_none",
     "padded",
+    "panels_of",
+    "share_axis",
 ]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -48,3 +51,25 @@ def padded(values: list[float], share: float = 0.15) -> list[float]:
 def from_none(low: float | None, value: float) -> float:
     """An end of an interval, or the value itself where there is no interval."""
     return value if low is None else low
+
+
+def panels_of(titles: Iterable[str]) -> dict[str, Any]:
+    """A panel for each value of ``panel`` in the rows, under its title and in this order."""
+    return {
+        "field": "panel",
+        "type": "nominal",
+        "title": None,
+        "sort": list(titles),
+        "header": {"labelFontWeight": "bold", "labelLimit": 300},
+    }
+
+
+def share_axis(title: str) -> dict[str, Any]:
+    """The field ``share`` of the rows from 0 to 100 % along x."""
+    return {
+        "field": "share",
+        "type": "quantitative",
+        "title": title,
+        "axis": {"format": "%", "tickCount": 5},
+        "scale": {"domain": [0, 1]},
+    }
