@@ -241,7 +241,7 @@ def bench(session: nox.Session) -> None:
     scripts = sorted(ROOT.glob("bench/*.py"))
     if not scripts:
         session.skip("there are no benchmarks yet: bench/ holds no Python file")
-    install(session, ".[bench]")
+    install(session, ".[bench,browser]")
     install_model(session)
     for script in scripts:
         session.run("python", str(script), *session.posargs)

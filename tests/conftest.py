@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,12 +35,13 @@ def fresh_consoles() -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_logging() -> Iterator[None]:
-    """No test logs as a command did that another one called in its own process."""
-    logger = logging.getLogger("spa")
-    level = logger.level
-    yield
-    logger.setLevel(level)
+def fresh_logging() -> None:
+    """No test logs as a command did that was called in this process before.
+
+    Not what the level was before the test is set again: a fixture of wider scope may have called
+    the command, and is there first.
+    """
+    logging.getLogger("spa").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
