@@ -20,6 +20,7 @@ import json
 import shutil
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def _measured(browser: str, folder: Path, examples: int) -> dict[str, Any]:
 
 def _report(folder: Path, examples: int) -> Path:
     sys.path.insert(0, str(ROOT / "tests" / "support"))
-    from reported_run import make_reported_run
+    make_reported_run = import_module("reported_run").make_reported_run
 
     from spa.engine.stored_run import open_run
     from spa.report.build import report_html

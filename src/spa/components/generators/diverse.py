@@ -27,26 +27,18 @@ class DiverseGenerator:
         self._settings = tuple(
             islice(zip(cycle(temperatures), cycle((None, *config.system_prompts))), config.n)
         )
+        self._kinds = tuple(dict.fromkeys(self._settings))  # many samples may be asked for alike
 
     def sample(self, prompt: Prompt) -> Asks[Sequence[Response]]:
         """Returns n samples; their details hold temperature, added system prompt and reasoning."""
-        results = yield from chat_all(
-            [
-                ChatRequest(
-                    messages=_with_system(prompt.messages, system_prompt),
-                    max_tokens=self._config.max_tokens,
-                    temperature=temperature,
-                    top_p=self._config.top_p,
-                )
-                for temperature, system_prompt in self._settings
-            ]
-        )
+        asked = {each: self._request(prompt, *each) for each in self._kinds}
+        results = yield from chat_all([asked[each] for each in self._settings])
         return [
             Response(
-                text=result.text,
-                token_ids=result.token_ids,
-                finish_reason=result.finish_reason,
-                details={
+                result.text,
+                result.token_ids,
+                result.finish_reason,
+                {
                     "temperature": temperature,
                     "system_prompt": system_prompt,
                     **reasoning_details(result),
@@ -54,6 +46,16 @@ class DiverseGenerator:
             )
             for result, (temperature, system_prompt) in zip(results, self._settings, strict=True)
         ]
+
+    def _request(
+        self, prompt: Prompt, temperature: float, system_prompt: str | None
+    ) -> ChatRequest:
+        return ChatRequest(
+            messages=_with_system(prompt.messages, system_prompt),
+            max_tokens=self._config.max_tokens,
+            temperature=temperature,
+            top_p=self._config.top_p,
+        )
 
 
 def _with_system(messages: tuple[Message, ...], added: str | None) -> tuple[Message, ...]:
