@@ -231,6 +231,25 @@ def test_what_is_shared_is_counted(work: Work) -> None:
     assert saved(stages) == 2
 
 
+def test_the_first_of_several_rounds_is_shared_with_runs_of_one(work: Work) -> None:
+    recipe = work.planned[work.record.cells[0].run].recipe
+    rounds = tuple(
+        StagePlan(f"1/{name}", 1, f"{name}-1", key, "miss")
+        for name, key in (("sample", "s"), ("train", "t0"))
+    )
+    second = StagePlan("2/sample", 2, "sample-2", "other", "miss")
+    stages = shared_stages(
+        [(recipe, plan("one", "s", "t0")), (recipe, RunPlan("two", (*rounds, second)))]
+    )
+    told = {s.title: (s.runs, s.computations) for s in stages}
+    assert told == {
+        "sample": (2, 1),
+        "train": (2, 1),
+        "answer-round-1": (1, 1),
+        "2/sample": (1, 1),
+    }
+
+
 def test_records_that_cannot_be_read(tmp_path: Path, work: Work) -> None:
     assert read_record(tmp_path) is None
     file = tmp_path / "ablation.json"

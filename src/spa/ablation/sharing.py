@@ -40,17 +40,23 @@ class SharedStage:
 
 
 def shared_stages(plans: Sequence[tuple[Recipe, RunPlan]]) -> list[SharedStage]:
-    """Counts every stage over all runs, in the order in which they come."""
+    """Counts every stage over all runs, in the order in which they come.
+
+    The first round of a run with several is the only round of others, so a stage counts under the
+    title by which it came first.
+    """
     found: dict[str, Counter[str]] = {}
+    titles: dict[str, str] = {}
     stored: dict[str, set[str]] = {}
     seconds: dict[str, dict[str, float | None]] = {}
     for recipe, plan in plans:
         for stage, identity in zip(plan.stages, stage_identities(recipe, plan), strict=True):
-            found.setdefault(stage.title, Counter())[identity] += 1
+            title = titles.setdefault(identity, stage.title)
+            found.setdefault(title, Counter())[identity] += 1
             if stage.status == "hit":
-                stored.setdefault(stage.title, set()).add(identity)
+                stored.setdefault(title, set()).add(identity)
             else:
-                seconds.setdefault(stage.title, {})[identity] = stage.seconds
+                seconds.setdefault(title, {})[identity] = stage.seconds
     return [
         SharedStage(
             title=title,
