@@ -140,6 +140,21 @@ def test_rows_of_prompts_that_cannot_be_used_are_all_counted(tmp_path: Path) -> 
     ]
 
 
+def test_prompts_that_cannot_be_divided(tmp_path: Path) -> None:
+    rows = '{"id": "a", "prompt": "Hi"}\n{"id": "b", "prompt": "Ho"}\n'
+    Path("prompts.jsonl").write_text(rows, encoding="utf-8")
+    result = runner.invoke(app, ["good.yaml", "--set", "prompts.split.heldout=2"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "--set prompts.split.heldout=2  prompts.split.heldout: 2 prompts are to be held out, but "
+        "there are only 2, so none is left to train on. Lower it or give more prompts.\n"
+    )
+    Path("prompts.jsonl").write_text(rows.replace("Ho", "Hi"), encoding="utf-8")
+    result = runner.invoke(app, ["good.yaml", "--set", "prompts.split.heldout=1"])
+    assert result.exit_code == 2
+    assert "so many repeat (a, b, ...) that only 0 can be. Remove the repeti" in result.stderr
+
+
 def test_sources_without_a_file_are_not_asked() -> None:
     """A dataset of the hub may need a network."""
     swap = ["--swap", "prompts=datasets", "--set", "prompts.name=org/nothing-like-this"]

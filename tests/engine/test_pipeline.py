@@ -13,7 +13,7 @@ from spa.components.backends.hf import HFBackend
 from spa.engine.interrupt import Interrupt
 from spa.engine.outcome import NothingToTrainOn
 from spa.engine.pipeline import default_run_name, planned_stages, run_recipe
-from spa.errors import RunError
+from spa.errors import RecipeError, RunError
 from spa.recipe import Recipe
 from spa.types import RunEvent
 
@@ -302,11 +302,11 @@ def test_full_fine_tuning_and_no_held_out_prompts(recipe: Load, tmp_path: Path) 
 
 
 def test_no_more_held_out_prompts_than_there_are(recipe: Load, tmp_path: Path) -> None:
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RecipeError) as caught:
         run(recipe(["prompts.split.heldout=10"]), tmp_path)
     assert str(caught.value) == (
-        "prompts.split.heldout is 10, but there are only 10 prompts, so none is left to train on. "
-        "Lower it or give more prompts."
+        "--set prompts.split.heldout=10  prompts.split.heldout: 10 prompts are to be held out, "
+        "but there are only 10, so none is left to train on. Lower it or give more prompts."
     )
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spa.engine.stages import prompts as stage
+from spa.engine import dividing
 from spa.errors import RunError
 from spa.types import Message, Prompt
 
 
 def divide(found: list[Prompt], heldout: int | None, seed: int) -> list[Prompt]:
-    return list(stage.divide(lambda: iter(found), heldout, seed))
+    return list(dividing.divide(lambda: iter(found), heldout, seed))
 
 
 def prompts(texts: list[str]) -> list[Prompt]:
@@ -39,7 +39,7 @@ def test_prompts_of_the_same_wording_fall_on_the_same_side(texts: list[str], hel
     try:
         divided = divide(prompts(texts), heldout, 0)
     except RunError as error:
-        assert "prompts of the same wording stay on one side" in str(error)  # noqa: PT017
+        assert "those of the same wording stay on one side" in str(error)  # noqa: PT017
         return
     sides = {p.text: {q.split for q in divided if q.text == p.text} for p in divided}
     assert all(len(side) == 1 for side in sides.values())
@@ -69,7 +69,7 @@ def test_the_text_of_the_prompts_is_not_held_in_memory() -> None:
 
     tracemalloc.start()
     try:
-        held = sum(prompt.split == "heldout" for prompt in stage.divide(many, 100, 0))
+        held = sum(prompt.split == "heldout" for prompt in dividing.divide(many, 100, 0))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -80,7 +80,7 @@ def failed_run(recipe: Load, tmp_path: Path, model: QuickModel) -> dict[str, Any
 
 
 def heldout(loaded: Recipe) -> set[str]:
-    from spa.engine.stages.prompts import divide
+    from spa.engine.dividing import divide
 
     source = loaded.prompts.registered.load_class()(loaded.prompts.config)
     split = loaded.prompts.split

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from spa.contracts import Source
 from spa.engine.components import create
+from spa.engine.dividing import IndivisibleError, divide
 from spa.errors import Problem, RecipeError, SpaError
 from spa.fields import named_paths
 from spa.models.location import path_problem
@@ -35,7 +37,7 @@ def refuse_missing(recipe: Recipe) -> None:
 
 
 def input_problems(recipe: Recipe) -> list[Problem]:
-    """What is missing, and the rows of the prompt file that cannot be used.
+    """What is missing, the rows of the prompt file that cannot be used, and a split that fails.
 
     Sources that read no file are not asked: they may need a network.
     """
@@ -43,22 +45,35 @@ def input_problems(recipe: Recipe) -> list[Problem]:
     if _reads_file(recipe) and not any(each.path.startswith("prompts.") for each in found):
         try:
             with reading_prompts(recipe):
-                for _ in cast("Source", create(recipe.prompts)).prompts():
-                    pass
+                _divide(recipe)
         except RecipeError as error:
             found += error.problems
     return sorted(found, key=lambda problem: (problem.line, problem.column))
 
 
+def _divide(recipe: Recipe) -> None:
+    """Reads all prompts and divides them as a run does."""
+    section = recipe.prompts
+    source = cast("Source", create(section))
+    for _ in source.prompts():  # those beyond the limit, too: the file is to be right
+        pass
+    heldout = None if section.split is None else section.split.heldout
+    for _ in divide(lambda: islice(source.prompts(), section.limit), heldout, recipe.seed):
+        break
+
+
 @contextmanager
 def reading_prompts(recipe: Recipe) -> Iterator[None]:
-    """Gives what is wrong with the file of prompts the place in the recipe that names it.
+    """Gives what is wrong with the prompts the place in the recipe that says so.
 
     Raises:
-        RecipeError: For an error of a source that reads a file.
+        RecipeError: For an error of a source that reads a file, and for prompts of any source that
+            cannot be divided.
     """
     try:
         yield
+    except IndivisibleError as error:
+        raise RecipeError([recipe.problem(error.key, str(error))]) from error
     except SpaError as error:
         if type(error) is not SpaError or not _reads_file(recipe):
             raise

@@ -1,60 +1,44 @@
-"""Reads the prompts, limits them, and divides them into training and held-out ones.
-
-The source is read twice: once to count, to find repeated ids and to choose what is held out, of
-which only hashes are kept, and once to write the rows. So memory does not grow with the text.
-"""
+"""The first stage of a run: reads the prompts, limits them, and divides them."""
 
 from __future__ import annotations
 
-import hashlib
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, cast
-
-import msgspec
-import numpy as np
+from typing import cast
 
 from spa.contracts import Source
 from spa.engine.asking import Job
 from spa.engine.components import create
 from spa.engine.context import RunContext
+from spa.engine.dividing import divide
 from spa.engine.inputs import reading_prompts
 from spa.engine.stages.base import run_stage
 from spa.engine.stages.stage import Stage, StageRows
-from spa.errors import RunError
 from spa.types import Prompt, Split
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["count_split", "divide", "prompts_stage"]
-
-_HASH_BYTES = 8
-_encode = msgspec.json.Encoder().encode
+__all__ = ["count_split", "prompts_stage"]
 
 
 def prompts_stage(context: RunContext) -> StageRows[Prompt]:
     """Runs the stage ``prompts``.
 
     Raises:
-        RecipeError: If the file of prompts cannot be read, or a row of it is not right.
+        RecipeError: If the file of prompts cannot be read, or a row of it is not right; if there
+            are no prompts, ids repeat, or the split leaves none to train on.
         SpaError: If another source cannot be read.
-        RunError: If there are no prompts, ids repeat, or the split leaves none to train on.
     """
     section = context.recipe.prompts
     source = cast("Source", create(section))
     heldout = None if section.split is None else section.split.heldout
 
     def found() -> Iterator[Prompt]:
-        with reading_prompts(context.recipe):
-            yield from islice(source.prompts(), section.limit)
+        return islice(source.prompts(), section.limit)
 
     def divided() -> Iterator[Prompt]:
-        prompts = divide(found, heldout, context.recipe.seed)
-        return prompts if context.first is None else _first(prompts, context.first)
+        with reading_prompts(context.recipe):
+            prompts = divide(found, heldout, context.recipe.seed)
+            yield from prompts if context.first is None else _first(prompts, context.first)
 
     with reading_prompts(context.recipe):
         fingerprint = source.fingerprint()
@@ -90,110 +74,3 @@ def _first(prompts: Iterable[Prompt], most: int) -> Iterator[Prompt]:
 def count_split(prompts: StageRows[Prompt], split: Split) -> int:
     """How many prompts there are for training, or for evaluation."""
     return sum(each == split for each in prompts.column("split"))
-
-
-def divide(
-    prompts: Callable[[], Iterable[Prompt]], heldout: int | None, seed: int
-) -> Iterator[Prompt]:
-    """Marks ``heldout`` prompts as held out; None keeps what the source says.
-
-    The choice depends on ids, wording and seed, not on the order of the file. Prompts of the same
-    wording fall on the same side, so that nothing that is trained on is measured on.
-
-    Args:
-        prompts: Gives the prompts, each time the same ones in the same order.
-        heldout: How many to hold out.
-        seed: Of the choice.
-
-    Raises:
-        RunError: If there are no prompts, ids repeat, or none is left to train on.
-    """
-    overview = _Overview(prompts(), seed)
-    if not overview.count:
-        raise RunError("the source of prompts is empty: there is nothing to run.")
-    _refuse_repeated_ids(overview, prompts)
-    if heldout is None:
-        if not overview.for_training:
-            raise RunError("the source marks every prompt as held out: none is left to train on.")
-        yield from prompts()
-        return
-    if heldout >= overview.count:
-        raise RunError(
-            f"prompts.split.heldout is {heldout}, but there are only {overview.count} prompts, so "
-            "none is left to train on. Lower it or give more prompts."
-        )
-    kept_out = _kept_out(overview, heldout, prompts)
-    for prompt, out in zip(prompts(), kept_out, strict=True):
-        yield replace(prompt, split="heldout" if out else "train")
-
-
-class _Overview:
-    """What is remembered of every prompt: 24 bytes.
-
-    Attributes:
-        count: How many there are.
-        for_training: How many the source means for training.
-        ids: A hash of each id.
-        wordings: A hash of each conversation.
-        ranks: Where each would stand in the order in which prompts are held out.
-    """
-
-    def __init__(self, prompts: Iterable[Prompt], seed: int) -> None:
-        self.count = self.for_training = 0
-        ids, wordings, ranks = array("Q"), array("Q"), array("Q")
-        for prompt in prompts:
-            self.count += 1
-            self.for_training += prompt.split == "train"
-            ids.append(_hash(prompt.id.encode()))
-            wordings.append(_hash(_encode(prompt.messages)))
-            ranks.append(_hash(f"{seed}|{prompt.id}".encode()))
-        self.ids, self.wordings, self.ranks = (
-            np.asarray(each, dtype=np.uint64) for each in (ids, wordings, ranks)
-        )
-
-
-def _hash(content: bytes) -> int:
-    return int.from_bytes(hashlib.sha256(content).digest()[:_HASH_BYTES], "big")
-
-
-def _refuse_repeated_ids(overview: _Overview, prompts: Callable[[], Iterable[Prompt]]) -> None:
-    hashes, counts = np.unique(overview.ids, return_counts=True)
-    suspects = set(hashes[counts > 1].tolist())
-    seen: set[str] = set()
-    for prompt in prompts() if suspects else ():
-        if _hash(prompt.id.encode()) in suspects:
-            if prompt.id in seen:
-                raise RunError(
-                    f"two prompts have the id {prompt.id!r}. Give every prompt an id of its own."
-                )
-            seen.add(prompt.id)
-
-
-def _kept_out(
-    overview: _Overview, heldout: int, prompts: Callable[[], Iterable[Prompt]]
-) -> NDArray[np.bool_]:
-    """Whether each prompt is held out; prompts of the same wording stay together.
-
-    Raises:
-        RunError: If repeated prompts leave no way to hold out exactly so many.
-    """
-    _, first, group, sizes = np.unique(
-        overview.wordings, return_index=True, return_inverse=True, return_counts=True
-    )
-    left, chosen = heldout, []
-    for each in np.argsort(overview.ranks[first]).tolist():
-        if sizes[each] <= left:
-            chosen.append(each)
-            left -= int(sizes[each])
-        if not left:
-            break
-    if left:
-        largest = int(np.argmax(sizes))
-        of_it = (p.id for p, number in zip(prompts(), group, strict=True) if number == largest)
-        raise RunError(
-            f"prompts.split.heldout is {heldout}, but prompts of the same wording stay on one "
-            f"side, and so many repeat ({', '.join(islice(of_it, 3))}, ...) that only "
-            f"{heldout - left} can be held out. Remove the repetitions."
-        )
-    found: NDArray[np.bool_] = np.isin(group, chosen)
-    return found
