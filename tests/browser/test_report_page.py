@@ -77,6 +77,10 @@ def test_filters_search_and_counts(opened: Open, small: Path) -> None:
     assert sides.count() == 2
     assert "h0000/a0, before training" in sides.nth(0).inner_text()
     assert "safe 4.00 −1.00" in sides.nth(1).inner_text()  # noqa: RUF001
+    table = page.locator("#detail table", has_text="pairwise")
+    assert table.locator("th").all_inner_texts() == ["", "after training (round-1)"]
+    assert table.locator("tr", has_text="length difference").inner_text().split("\t")[1] == "0"
+    assert page.locator("#detail table").count() == 1  # those of judge-scores stand above
     page.select_option("#filter", "unscored")
     assert (count(page), shown(page)) == ("1 of 18", "h0009")
     page.select_option("#filter", "")

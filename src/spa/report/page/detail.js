@@ -3,6 +3,7 @@
   "use strict";
   const NAMES = { sample: "sample", refined: "refined", base: "before training" };
 
+  const named = (by) => NAMES[by] || "after training (" + by + ")";
   const make = (tag, kind, ...parts) => {
     const element = document.createElement(tag);
     if (kind) element.className = kind;
@@ -31,7 +32,7 @@
     return element;
   };
   const card = (example, response, objectives) => {
-    const name = NAMES[response.by] || "after training (" + response.by + ")";
+    const name = named(response.by);
     const cut = response.finish_reason === "length" ? ", cut at the token limit" : "";
     const scores = objectives.filter((each) => Object.hasOwn(response.scores, each));
     const dropped = example.verdict && (example.verdict.drop || []).includes(response.id) ? ", dropped" : "";
@@ -56,13 +57,31 @@
   const pairs = (example) => example.pairs.map((each) =>
     each.chosen + " over " + each.rejected + (each.decided_by ? " by " + each.decided_by : "")
     + ", margin " + number(each.margin) + ", gap " + number(each.gap));
-  const evaluations = (example) => Object.entries(example.evaluations)
-    .filter(([name]) => !name.startsWith("judge-scores")) // they are in the scores above
-    .map(([name, record]) =>
-    name + ": " + Object.entries(record)
-      .filter(([key]) => key !== "prompt_id" && key !== "models")
-      .map(([key, value]) => key + " " + (typeof value === "number" ? Number(value.toPrecision(4)) : JSON.stringify(value)))
-      .join(", "));
+  // What evaluators noted, a table each: a row is a figure, a column a model.
+  const noted = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4)))
+    : value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));
+  const evaluation = ([name, record]) => {
+    const figures = new Map();
+    for (const [key, value] of Object.entries(record)) {
+      if (key === "prompt_id" || key === "models") continue;
+      const model = (record.models || []).find((each) => key.startsWith(each + ":")) || "";
+      const figure = model ? key.slice(model.length + 1) : key;
+      figures.set(figure, { ...figures.get(figure), [model]: value });
+    }
+    const columns = ["", ...(record.models || [])].filter((model) =>
+      [...figures.values()].some((values) => Object.hasOwn(values, model)));
+    const row = ([figure, values]) => make("tr", "", make("td", "", figure.replaceAll("_", " ")),
+      ...columns.map((model) => make("td", "", noted(values[model]))));
+    const head = make("tr", "", make("th", "", ""), ...columns.map((model) => make("th", "", model && named(model))));
+    return make("div", "scroll", make("table", "numbers",
+      make("caption", "", name), make("thead", "", head), make("tbody", "", ...[...figures].map(row))));
+  };
+  const evaluations = (example) => {
+    const tables = Object.entries(example.evaluations)
+      .filter(([name]) => !name.startsWith("judge-scores")) // they are in the scores above
+      .map(evaluation);
+    return tables.length ? [make("h4", "", "Evaluation"), ...tables] : [];
+  };
 
   window.spaReport.detail = (example, run) => {
     const turn = (each) => make("div", "turn", make("b", "", each.role), make("p", "text", each.content));
@@ -86,7 +105,7 @@
       responses,
       ...facts("Denoising", verdicts(example)),
       ...facts("Pairs", pairs(example)),
-      ...facts("Evaluation", evaluations(example)),
+      ...evaluations(example),
       ...facts("Failed", example.failures.map((each) => each.stage + " " + each.job + ": " + each.reason + ", " + each.message)),
     ].filter(Boolean);
   };
