@@ -37,6 +37,15 @@ def test_lines_are_read_back(tmp_path: Path) -> None:
     assert [sorted(line) for line in whole] == [["a", "crc"], ["b", "crc"]]
 
 
+def test_a_line_in_parts_is_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "part.jsonl"
+    with LineFile(path) as file:
+        places = [file.append(b'{"a":', b'"b","c":', b"[3]}"), file.append(b'{"d":4}')]
+        assert [file.at(place) for place in places] == [b'"a":"b","c":[3]}', b'"d":4}']
+    lines = path.read_bytes().split(b"\n")
+    assert lines == [seal(b'{"a":"b","c":[3]}'), seal(b'{"d":4}'), b""]
+
+
 @given(st.binary(max_size=50).filter(lambda text: b"\n" not in text))
 def test_a_sealed_line_is_what_was_written_or_nothing(text: bytes) -> None:
     line = seal(b"{" + text)

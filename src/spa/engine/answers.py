@@ -122,10 +122,10 @@ class AnswerLog:
             kind, stored = b"chat", _encode(result)
         else:
             kind, stored = b"label", _encode(_storable(result))
-        body = b'{"kind":"%b","request":"%b","result":%b}' % (kind, key.encode(), stored)
+        head = b'{"kind":"%b","request":"%b","result":' % (kind, key.encode())
         if len(self._recent) >= _RECENT:
             self._older, self._recent = self._recent, {}
-        self._recent[key] = self.file.append(body)
+        self._recent[key] = self.file.append(head, stored, b"}")
 
     def close(self) -> None:
         """Closes the file."""

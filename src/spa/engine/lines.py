@@ -128,19 +128,27 @@ class LineFile:
         """Closes the file."""
         self.close()
 
-    def append(self, body: bytes) -> Place:
+    def append(self, head: bytes, *more: bytes) -> Place:
         """Appends one JSON object, sealed, and returns where it lies.
+
+        Args:
+            head: The text of the object, or where it begins.
+            more: The rest of it. Long parts are better given apart, as they are not copied.
 
         Raises:
             RunError: If the disk is full, maybe found out about lines appended before.
         """
-        line = seal(body) + b"\n"
-        length = len(line)
+        rest = head[1:]
+        checksum = crc32(rest)
+        length = _HEAD_LENGTH + len(rest) + 1
+        for part in more:
+            checksum = crc32(part, checksum)
+            length += len(part)
         with self._lock:
             if self._fault is not None:
                 self._raise_fault()
             place = (self._end, length - 1)
-            self._waiting.append(line)
+            self._waiting += (b'%b%08x",%b' % (_HEAD, checksum, rest), *more, b"\n")
             self._waiting_bytes += length
             self._end += length
             if self._waiting_bytes >= _FLUSH_BYTES:

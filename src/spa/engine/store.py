@@ -220,8 +220,8 @@ class RowWriter(Generic[R]):
             TypeError: If a row holds what its type does not allow.
         """
         body = self.folder.codec.encode(rows)
-        line = b'{"place":%d,"job":%b%b%b}' % (place, _text(job), _ROWS, body)
-        self._jobs.add(place, job, self._part.append(line))
+        head = b'{"place":%d,"job":%b%b' % (place, _text(job), _ROWS)
+        self._jobs.add(place, job, self._part.append(head, body, b"}"))
 
     def follow(self, answers: LineFile) -> None:
         """Writes rows only after the answers that they were made of.
