@@ -34,7 +34,7 @@ def test_the_table_has_what_differs_and_what_it_changed(
     assert "loss spa simpo" in out
     assert "judge-scores safe (base) 4.00 4.00 the same" in out
     assert "judge-scores safe (trained) 8.50 9.50 +1.00 [+1.00, +1.00]" in out
-    assert "Differences to first, paired by prompt, with 95% bootstrap intervals" in out
+    assert "Differences to first, paired by prompt, with 95% intervals over prompts" in out
     assert out.endswith(f"Next: spa compare {runs[0]} {runs[1]} --format markdown")
 
 

@@ -31,7 +31,7 @@ def test_figures_stand_in_booktabs_tables() -> None:
     assert "  \\begin{tabular}{lrr}\n    \\toprule\n    setting & a\\_1 & b\\&c \\\\\n" in text
     bold = "\\textbf{\\textminus{}1.00 [\\textminus{}1.50, \\textminus{}0.50]}"
     assert f"    judge-scores HH\\_5 (trained) & 5.00 & 4.00 {bold} \\\\\n" in text
-    assert "with 95\\% bootstrap intervals" in text
+    assert "with 95\\% intervals over prompts" in text
     assert "textbf" not in as_latex(made(("a", "b"), sure=False))
 
 

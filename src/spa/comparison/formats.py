@@ -118,14 +118,20 @@ def _is_same(cell: Cell, first: Cell) -> bool:
 def explanation(comparison: Comparison) -> str:
     """What the differences are."""
     seeds = max((cell.runs for line in comparison.lines for cell in line.cells), default=1)
-    kind = "bootstrap intervals" if seeds == 1 else "t intervals over prompts and seeds"
+    if not comparison.tests:
+        return f"No figure has a difference to {comparison.runs[0]} that can be paired by prompt."
+    over = "intervals over prompts" if seeds == 1 else "t intervals over prompts and seeds"
     spread = (
         "" if seeds == 1 else " Behind \N{PLUS-MINUS SIGN} is the standard deviation over seeds."
     )
+    adjusted = (
+        f", adjusted by Holm's method for {comparison.tests} differences,"
+        if comparison.tests > 1
+        else ""
+    )
     return (
-        f"Differences to {comparison.runs[0]}, paired by prompt, with {CONFIDENCE:.0%} {kind}; "
-        f"bold where 0 is excluded and the p-value, adjusted by Holm's method "
-        f"for {comparison.tests} differences, is below {1 - CONFIDENCE:.2g}.{spread}"
+        f"Differences to {comparison.runs[0]}, paired by prompt, with {CONFIDENCE:.0%} {over}; "
+        f"bold where 0 is excluded and the p-value{adjusted} is below {1 - CONFIDENCE:.2g}.{spread}"
     )
 
 

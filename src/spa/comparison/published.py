@@ -16,8 +16,8 @@ __all__ = ["PUBLISHED", "SOURCE", "PublishedTable", "find_published"]
 
 SOURCE = (
     "Published in arXiv 2511.06222: means on a scale of 1 to 10 with GPT-4o as the judge, without "
-    "seeds or intervals. Scores of different judges do not compare: look at differences, and only "
-    "where your judge and scale are the same at values"
+    "seeds or intervals. Scores of different judges do not compare: compare differences, and "
+    "values only where your judge and scale are the same"
 )
 _HARMLESS = ("harmlessness", "helpfulness")
 _HONEST = ("honesty", "helpfulness")
