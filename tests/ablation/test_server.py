@@ -47,3 +47,13 @@ def test_the_end_of_the_process_is_noticed_and_another_one_started(
     server._process.wait()
     assert list(server.run(["validate", "none.yaml"], log)) == []
     assert server.code == 2
+
+
+def test_files_where_spa_is_called_are_not_taken_for_modules(
+    server: CellServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "typer.py").write_text("raise SystemExit(7)", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with CellServer() as another:
+        assert list(another.run(["schema"], tmp_path / "run.log")) == []
+        assert another.code == 0

@@ -102,7 +102,7 @@ def _become(arguments: Sequence[str], log: Path) -> None:
 
 
 def _spawned(arguments: Sequence[str], log: Path) -> int:
-    command = [sys.executable, "-m", "spa", *arguments]
+    command = [sys.executable, "-P", "-m", "spa", *arguments]
     with log.open("ab") as errors:
         process = subprocess.Popen(
             command,

@@ -87,6 +87,7 @@ def _started(
 ) -> Iterator[subprocess.Popen[str]]:
     """The launcher, ended with all that it started when the context ends early."""
     environment = {**os.environ, STARTER: str(os.getpid()), **_threads(processes)}
+    environment["PYTHONSAFEPATH"] = "1"  # files where spa is called are not taken for modules
     log.unlink(missing_ok=True)
     with (
         log.open("a", encoding="utf-8") as errors,  # `_listen` adds to it, too
