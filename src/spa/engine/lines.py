@@ -23,7 +23,7 @@ from zlib import crc32
 from spa.engine.files import disk_errors
 from spa.errors import RunError
 
-__all__ = ["LineFile", "Place", "seal", "sound_lines", "unseal"]
+__all__ = ["LineFile", "Place", "lines_at", "seal", "sound_lines", "unseal"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,41 @@ def sound_lines(path: Path) -> Iterator[tuple[Place, bytes]]:
             start += len(line)
     if damaged:
         logger.warning("%s", _told(path, damaged))
+
+
+def lines_at(
+    path: Path, descriptor: int, places: Iterable[Place]
+) -> Iterator[tuple[Place, bytes | None]]:
+    """Yields what follows the checksum of each line; None for one that was damaged.
+
+    Lines that lie one after the other are read together.
+
+    Args:
+        path: The file, for errors.
+        descriptor: Of the file, open for reading.
+        places: Where the lines lie.
+
+    Raises:
+        RunError: If the file cannot be read.
+    """
+    run: list[Place] = []
+    for place in places:
+        if run and (place[0] != sum(run[-1]) + 1 or sum(place) - run[0][0] > _READ_BYTES):
+            yield from _read_run(path, descriptor, run)
+            run = []
+        run.append(place)
+    if run:
+        yield from _read_run(path, descriptor, run)
+
+
+def _read_run(
+    path: Path, descriptor: int, places: Sequence[Place]
+) -> Iterator[tuple[Place, bytes | None]]:
+    first, end = places[0][0], sum(places[-1])
+    with disk_errors(path):
+        content = os.pread(descriptor, end - first, first)
+    for start, length in places:
+        yield (start, length), unseal(content[start - first : start - first + length])
 
 
 class LineFile:
@@ -251,27 +286,13 @@ class LineFile:
             return unseal(os.pread(self._reader.fileno(), length, start))
 
     def several(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes | None]]:
-        """Like `at` for many lines; those that lie one after the other are read together.
+        """Like `at` for many lines.
 
         Raises:
             RunError: If the disk is full or cannot be read.
         """
         self.flush()
-        run: list[Place] = []
-        for place in places:
-            if run and (place[0] != sum(run[-1]) + 1 or sum(place) - run[0][0] > _READ_BYTES):
-                yield from self._read_run(run)
-                run = []
-            run.append(place)
-        if run:
-            yield from self._read_run(run)
-
-    def _read_run(self, places: Sequence[Place]) -> Iterator[tuple[Place, bytes | None]]:
-        first, end = places[0][0], sum(places[-1])
-        with disk_errors(self.path):
-            content = os.pread(self._reader.fileno(), end - first, first)
-        for start, length in places:
-            yield (start, length), unseal(content[start - first : start - first + length])
+        yield from lines_at(self.path, self._reader.fileno(), places)
 
     def _raise_fault(self) -> None:
         """Tells of an error of the flusher, or again of an earlier one."""

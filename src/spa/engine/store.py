@@ -7,7 +7,8 @@
                   data.parquet        all rows, in the order of the jobs
                   stage.json          the commit marker, written last
 
-However many rows there are, memory holds 16 bytes a job and a chunk of rows.
+However many rows there are, memory holds 16 bytes a job and a chunk of rows. The parquet file of a
+large stage is made by a process of its own, while rows still come (`spa.engine.table_ahead`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import json
 import time
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,15 +30,17 @@ from spa.engine.damage import drop_damaged
 from spa.engine.files import disk_errors, publish, unfinished, write_json
 from spa.engine.lines import LineFile, Place, seal, sound_lines
 from spa.engine.records import RowCodec
+from spa.engine.table_ahead import TableAhead
+from spa.engine.tables import CHUNK, ROWS, row_bodies, write_table
 from spa.errors import RunError
 from spa.types import RequestFailure
 
 __all__ = ["FailedJob", "RowWriter", "StageFolder", "StoredRows"]
 
 R = TypeVar("R")
-CHUNK = 4096
-CHUNK_BYTES = 1 << 23
-_ROWS = b',"rows":'
+
+AHEAD_FROM = 1 << 14
+"""Jobs with rows from which on the parquet file is made while others are still under way."""
 
 
 class FailedJob(msgspec.Struct, frozen=True):
@@ -180,6 +182,8 @@ class RowWriter(Generic[R]):
         self.folder = folder
         self.failures: dict[str, RequestFailure] = {}
         self._part = LineFile(folder.path / "part-00000.jsonl")
+        self._ahead: TableAhead | None = None
+        self._handed = 0
         self._jobs = _Jobs()
         for place, body in self._part.read():
             head = _head.decode(b"{" + body)
@@ -220,8 +224,10 @@ class RowWriter(Generic[R]):
             TypeError: If a row holds what its type does not allow.
         """
         body = self.folder.codec.encode(rows)
-        head = b'{"place":%d,"job":%b%b' % (place, _text(job), _ROWS)
+        head = b'{"place":%d,"job":%b%b' % (place, _text(job), ROWS)
         self._jobs.add(place, job, self._part.append(head, body, b"}"))
+        if self._jobs.count % CHUNK == 0:
+            self._hand_on()
 
     def follow(self, answers: LineFile) -> None:
         """Writes rows only after the answers that they were made of.
@@ -296,20 +302,15 @@ class RowWriter(Generic[R]):
             RunError: If the disk is full.
         """
         try:
+            if self._ahead is not None:
+                self._ahead.close()
             self._part.close()
         finally:
             self._failed.close()
 
-    def _bodies(self) -> Iterator[bytes]:
+    def _bodies(self, begin: int = 0) -> Iterator[bytes]:
         """The rows of every job as a JSON array, in the order of the jobs."""
-        for place, body in self._part.several(self._jobs.places()):
-            if body is None:
-                raise RunError(
-                    f"{self._part.path} was damaged while the stage ran (byte {place[0]}). Run the "
-                    "same command again: the rows that are sound are kept."
-                )
-            # Text of a JSON string cannot look so: its quotes are escaped.
-            yield body[body.index(_ROWS) + len(_ROWS) : -1]
+        return row_bodies(self._part.path, self._part.several(self._jobs.places(begin)))
 
     def _write_failures(self) -> None:
         """Leaves one line for every job that could not be done, and none for those that were."""
@@ -325,29 +326,28 @@ class RowWriter(Generic[R]):
             publish(temporary, path)
 
     def _write_parquet(self) -> int:
-        import pyarrow.parquet as pq
-
-        codec, count = self.folder.codec, 0
         final = self.folder._data
+        if self._ahead is not None:
+            with disk_errors(final):
+                count = self._ahead.finish(self._jobs.places(self._handed))
+            if count is not None:
+                return count
         with disk_errors(final), unfinished(final) as temporary:
-            with (
-                pq.ParquetWriter(
-                    temporary, codec.schema, compression="zstd", write_page_checksum=True
-                ) as file,
-                ThreadPoolExecutor(1) as background,
-            ):
-                writing: Future[None] | None = None
-                for bodies in _chunks(self._bodies()):
-                    table = codec.table(bodies)
-                    count += table.num_rows
-                    if writing is not None:
-                        writing.result()
-                    # Compressing takes as long as reading the next chunk, without Python's lock.
-                    writing = background.submit(file.write_table, table)
-                if writing is not None:
-                    writing.result()
+            count = write_table(self.folder.codec, self._bodies(), temporary)
             publish(temporary, final)
         return count
+
+    def _hand_on(self) -> None:
+        """Tells the process that makes the table where lines lie that came since."""
+        if self._ahead is None:
+            if self._jobs.count < AHEAD_FROM:
+                return
+            self._part.flush()
+            self._ahead = TableAhead(self._part.path, self.folder.row_type, self.folder._data)
+        ready = self._jobs.ready(self._handed)
+        self._part.flush()
+        self._ahead.hand_on(self._jobs.places(self._handed, ready))
+        self._handed = ready
 
 
 class _Jobs:
@@ -372,21 +372,14 @@ class _Jobs:
         there = place < len(self._lengths) and self._lengths[place] > 0
         return there and self._ids[place] == crc32(job.encode())
 
-    def places(self) -> Iterator[Place]:
-        for start, length in zip(self._starts, self._lengths, strict=True):
-            if length:
-                yield start, length
+    def ready(self, begin: int) -> int:
+        """The first job from a place on that has no line."""
+        try:
+            return self._lengths.index(0, begin)
+        except ValueError:
+            return len(self._lengths)
 
-
-def _chunks(bodies: Iterator[bytes]) -> Iterator[list[bytes]]:
-    """As many as make a good table, or fewer where they are long."""
-    chunk: list[bytes] = []
-    size = 0
-    for body in bodies:
-        chunk.append(body)
-        size += len(body)
-        if len(chunk) == CHUNK or size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+    def places(self, begin: int = 0, end: int | None = None) -> Iterator[Place]:
+        for at in range(begin, len(self._lengths) if end is None else end):
+            if length := self._lengths[at]:
+                yield self._starts[at], length
