@@ -7,8 +7,9 @@
 A row is a sampled response of 64 tokens, five to a prompt. Prompts, sampling, judging on two
 objectives (the judge `constitution`, two requests a row), denoising and pairing run as in a run:
 every answer and every row goes to disk, and stages are committed. ``peak_mb`` is the most memory
-that the process and the one that makes its tables ever held, ``resume_s`` how long it takes to find out what is left of a stage of as
-many rows that was killed just before its end. Every size has a process of its own.
+that the process and the one that makes its tables ever held, ``resume_s`` how long it takes to find
+out what is left of a stage of as many rows that was killed just before its end. Every size has a
+process of its own.
 """
 
 from __future__ import annotations
