@@ -237,15 +237,16 @@ def test_the_first_of_several_rounds_is_shared_with_runs_of_one(work: Work) -> N
         StagePlan(f"1/{name}", 1, f"{name}-1", key, "miss")
         for name, key in (("sample", "s"), ("train", "t0"))
     )
-    second = StagePlan("2/sample", 2, "sample-2", "other", "miss")
+    answers = StagePlan("1/answer-round-1", 1, "", "", "miss", waits_for="1/train")
+    second = StagePlan("2/sample", 2, "", "", "miss", waits_for="1/train")
     stages = shared_stages(
-        [(recipe, plan("one", "s", "t0")), (recipe, RunPlan("two", (*rounds, second)))]
+        [(recipe, plan("one", "s", "t0")), (recipe, RunPlan("two", (*rounds, answers, second)))]
     )
     told = {s.title: (s.runs, s.computations) for s in stages}
     assert told == {
         "sample": (2, 1),
         "train": (2, 1),
-        "answer-round-1": (1, 1),
+        "answer-round-1": (2, 1),
         "2/sample": (1, 1),
     }
 

@@ -85,13 +85,16 @@ def stage_identities(recipe: Recipe, plan: RunPlan) -> list[str]:
     """What makes each stage of a run the one that it is: its key.
 
     A stage that reads a model that is not trained yet has none: it is told apart by the last key
-    before it, which is that of the training, and by all that comes after training in the recipe.
+    before it, which is that of the training, and by all that comes after training in the recipe. A
+    first round does not depend on how many follow.
     """
     resolved = recipe.resolved()
-    after = canonical_json([resolved[key] for key in ("answer", "judge", "evaluate", "iterations")])
+    after = [resolved[key] for key in ("answer", "judge", "evaluate")]
     last = ""
     identities = []
     for stage in plan.stages:
         last = stage.key or last
-        identities.append(stage.key or f"{last}/{stage.round}/{stage.title}/{after}")
+        name = stage.title.removeprefix(f"{stage.round}/")
+        rounds = None if stage.round == 1 else resolved["iterations"]
+        identities.append(stage.key or canonical_json([last, stage.round, name, rounds, after]))
     return identities

@@ -118,20 +118,22 @@ def _is_same(cell: Cell, first: Cell) -> bool:
 def explanation(comparison: Comparison) -> str:
     """What the differences are."""
     seeds = max((cell.runs for line in comparison.lines for cell in line.cells), default=1)
-    if not comparison.tests:
-        return f"No figure has a difference to {comparison.runs[0]} that can be paired by prompt."
     over = "intervals over prompts" if seeds == 1 else "t intervals over prompts and seeds"
     spread = (
         "" if seeds == 1 else " Behind \N{PLUS-MINUS SIGN} is the standard deviation over seeds."
     )
-    adjusted = (
-        f", adjusted by Holm's method for {comparison.tests} differences,"
-        if comparison.tests > 1
-        else ""
+    if not any(cell.difference for line in comparison.lines for cell in line.cells):
+        return f"No figure could be paired by prompt with one of {comparison.runs[0]}.{spread}"
+    count = comparison.tests
+    adjusted = f", adjusted by Holm's method for {count} differences," if count > 1 else ""
+    bold = (
+        f"bold where 0 is excluded and the p-value{adjusted} is below {1 - CONFIDENCE:.2g}"
+        if count
+        else "none of a trained model has a p-value, which takes two prompts and a difference"
     )
     return (
         f"Differences to {comparison.runs[0]}, paired by prompt, with {CONFIDENCE:.0%} {over}; "
-        f"bold where 0 is excluded and the p-value{adjusted} is below {1 - CONFIDENCE:.2g}.{spread}"
+        f"{bold}.{spread}"
     )
 
 

@@ -22,22 +22,22 @@ from spa.types import Prompt
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["IndivisibleError", "divide"]
+__all__ = ["SplitError", "divide", "refuse_split"]
 
 _HASH_BYTES = 8
 _HELDOUT = "prompts.split.heldout"
 _encode = msgspec.json.Encoder().encode
 
 
-class IndivisibleError(RunError):
-    """Prompts that no run can begin with.
+class SplitError(RunError):
+    """Prompts that cannot be split: none, repeated ids, or none left to train on.
 
     Attributes:
-        key: The place in the recipe that says so.
+        key: The recipe's key to report it at.
     """
 
     def __init__(self, message: str, key: str = "prompts") -> None:
-        """Takes what is wrong."""
+        """Keeps what is wrong and where."""
         super().__init__(message)
         self.key = key
 
@@ -56,28 +56,39 @@ def divide(
         seed: Of the choice.
 
     Raises:
-        IndivisibleError: If there are no prompts, ids repeat, or none is left to train on.
+        SplitError: If there are no prompts, ids repeat, or none is left to train on.
     """
     overview = _Overview(prompts(), seed)
-    if not overview.count:
-        raise IndivisibleError("the source of prompts is empty: there is nothing to run.")
+    refuse_split(heldout, overview.count)
     _refuse_repeated_ids(overview, prompts)
     if heldout is None:
         if not overview.for_training:
-            raise IndivisibleError(
-                "the source marks every prompt as held out: none is left to train on."
-            )
+            raise SplitError("the source marks every prompt as held out: none is left to train on.")
         yield from prompts()
         return
-    if heldout >= overview.count:
-        raise IndivisibleError(
-            f"{heldout} prompts are to be held out, but there are only {overview.count}, so none "
-            "is left to train on. Lower it or give more prompts.",
-            _HELDOUT,
-        )
     kept_out = _kept_out(overview, heldout, prompts)
     for prompt, out in zip(prompts(), kept_out, strict=True):
         yield replace(prompt, split="heldout" if out else "train")
+
+
+def refuse_split(heldout: int | None, count: int) -> None:
+    """Looks whether a prompt is left to train on.
+
+    Args:
+        heldout: How many are to be held out; None where the source says which.
+        count: How many there are.
+
+    Raises:
+        SplitError: If none is.
+    """
+    if not count:
+        raise SplitError("the source of prompts is empty: there is nothing to run.")
+    if heldout is not None and heldout >= count:
+        raise SplitError(
+            f"{heldout} prompts are to be held out, but there are only {count}, so none is left to "
+            "train on. Lower it or give more prompts.",
+            _HELDOUT,
+        )
 
 
 class _Overview:
@@ -116,7 +127,7 @@ def _refuse_repeated_ids(overview: _Overview, prompts: Callable[[], Iterable[Pro
     for prompt in prompts() if suspects else ():
         if _hash(prompt.id.encode()) in suspects:
             if prompt.id in seen:
-                raise IndivisibleError(
+                raise SplitError(
                     f"two prompts have the id {prompt.id!r}. Give every prompt an id of its own."
                 )
             seen.add(prompt.id)
@@ -128,7 +139,7 @@ def _kept_out(
     """Whether each prompt is held out; prompts of the same wording stay together.
 
     Raises:
-        IndivisibleError: If repeated prompts leave no way to hold out exactly so many.
+        SplitError: If repeated prompts leave no way to hold out exactly so many.
     """
     _, first, group, sizes = np.unique(
         overview.wordings, return_index=True, return_inverse=True, return_counts=True
@@ -143,7 +154,7 @@ def _kept_out(
     if left:
         largest = int(np.argmax(sizes))
         of_it = (p.id for p, number in zip(prompts(), group, strict=True) if number == largest)
-        raise IndivisibleError(
+        raise SplitError(
             f"{heldout} prompts are to be held out, but those of the same wording stay on one "
             f"side, and so many repeat ({', '.join(islice(of_it, 3))}, ...) that only "
             f"{heldout - left} can be. Remove the repetitions.",

@@ -122,7 +122,7 @@ class Earlier(Generic[R]):
             if job in self.again or writer.has(place, job):
                 continue
             if job in self.failed:
-                _note(writer, self.failed[job])
+                _note(writer, place, self.failed[job])
             else:
                 writer.rows(place, job, own)
                 yield from own
@@ -134,8 +134,9 @@ class Earlier(Generic[R]):
             )
 
 
-def _note(writer: RowWriter[Any], failed: FailedJob) -> None:
-    writer.fail(failed.job, RequestFailure(failed.reason, failed.message), failed.attempts)
+def _note(writer: RowWriter[Any], place: int, failed: FailedJob) -> None:
+    failure = RequestFailure(failed.reason, failed.message)
+    writer.fail(failed.job, failure, failed.attempts, place)
 
 
 class _Groups(Generic[R]):

@@ -14,7 +14,7 @@ from typing import cast
 
 from spa.contracts import Source
 from spa.engine.components import create
-from spa.engine.dividing import IndivisibleError, divide
+from spa.engine.dividing import SplitError, divide
 from spa.errors import Problem, RecipeError, SpaError
 from spa.fields import named_paths
 from spa.models.location import path_problem
@@ -64,15 +64,15 @@ def _divide(recipe: Recipe) -> None:
 
 @contextmanager
 def reading_prompts(recipe: Recipe) -> Iterator[None]:
-    """Gives what is wrong with the prompts the place in the recipe that says so.
+    """Turns an error of the prompts into one that names the recipe's file, line and key.
 
     Raises:
         RecipeError: For an error of a source that reads a file, and for prompts of any source that
-            cannot be divided.
+            cannot be split.
     """
     try:
         yield
-    except IndivisibleError as error:
+    except SplitError as error:
         raise RecipeError([recipe.problem(error.key, str(error))]) from error
     except SpaError as error:
         if type(error) is not SpaError or not _reads_file(recipe):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, field, fields, make_dataclass
+from inspect import signature
 from typing import Any, ParamSpec, TypeVar, cast
 
 __all__ = ["maker"]
@@ -21,15 +22,20 @@ def maker(frozen: Callable[P, T]) -> Callable[P, T]:
     """A function that makes what calling the class makes.
 
     Args:
-        frozen: A frozen dataclass with slots, without ``__post_init__`` and without a base class
-            that has fields.
+        frozen: A frozen dataclass with slots, a positional parameter a field, and no more:
+            without ``__post_init__`` and without a base class that has fields.
 
     Raises:
         TypeError: If it is none.
     """
     cls = cast("type[Any]", frozen)
-    slots = cls.__dict__.get("__slots__")
-    if slots is None or cls.__base__ is not object or hasattr(cls, "__post_init__"):
+    names = tuple(each.name for each in fields(cls) if each.init and not each.kw_only)
+    plain = cls.__base__ is object and not hasattr(cls, "__post_init__")
+    if (
+        not plain
+        or cls.__dict__.get("__slots__") != names
+        or len(signature(cls).parameters) != len(names)
+    ):
         raise TypeError(f"{cls.__name__} is no plain dataclass with slots")
     twin = make_dataclass(
         f"Unfrozen{cls.__name__}",

@@ -8,7 +8,7 @@
                   stage.json          the commit marker, written last
 
 However many rows there are, memory holds 16 bytes a job and a chunk of rows. The parquet file of a
-large stage is made by a process of its own, while rows still come (`spa.engine.table_ahead`).
+large stage is made by a process of its own, while rows still come (`spa.engine.table_process`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from spa.engine.damage import drop_damaged
 from spa.engine.files import disk_errors, publish, unfinished, write_json
 from spa.engine.lines import LineFile, Place, seal, sound_lines
 from spa.engine.records import RowCodec
-from spa.engine.table_ahead import TableAhead
+from spa.engine.table_process import TableProcess
 from spa.engine.tables import CHUNK, ROWS, row_bodies, write_table
 from spa.errors import RunError
 from spa.types import RequestFailure
@@ -39,8 +39,10 @@ __all__ = ["FailedJob", "RowWriter", "StageFolder", "StoredRows"]
 
 R = TypeVar("R")
 
-AHEAD_FROM = 1 << 14
+PROCESS_FROM = 1 << 14
 """Jobs with rows from which on the parquet file is made while others are still under way."""
+
+_MOST_TOLD = 16 * CHUNK  # at once: a stage that goes on has many lines from the start
 
 
 class FailedJob(msgspec.Struct, frozen=True):
@@ -182,8 +184,8 @@ class RowWriter(Generic[R]):
         self.folder = folder
         self.failures: dict[str, RequestFailure] = {}
         self._part = LineFile(folder.path / "part-00000.jsonl")
-        self._ahead: TableAhead | None = None
-        self._handed = 0
+        self._process: TableProcess | None = None
+        self._told = 0  # the process knows the lines of all jobs before this place
         self._jobs = _Jobs()
         for place, body in self._part.read():
             head = _head.decode(b"{" + body)
@@ -226,8 +228,10 @@ class RowWriter(Generic[R]):
         body = self.folder.codec.encode(rows)
         head = b'{"place":%d,"job":%b%b' % (place, _text(job), ROWS)
         self._jobs.add(place, job, self._part.append(head, body, b"}"))
-        if self._jobs.count % CHUNK == 0:
-            self._hand_on()
+        if place < self._told:
+            self._drop_process()
+        elif self._jobs.count % CHUNK == 0:
+            self._tell_process()
 
     def follow(self, answers: LineFile) -> None:
         """Writes rows only after the answers that they were made of.
@@ -237,13 +241,20 @@ class RowWriter(Generic[R]):
         """
         self._part.follow(answers)
 
-    def fail(self, job: str, failure: RequestFailure, attempts: int | None = None) -> None:
+    def fail(
+        self,
+        job: str,
+        failure: RequestFailure,
+        attempts: int | None = None,
+        place: int | None = None,
+    ) -> None:
         """Notes a job that could not be done.
 
         Args:
             job: Its id.
             failure: Why.
             attempts: How often it was tried; one more than is noted so far by default.
+            place: Its place among all jobs, so that nothing waits for its rows.
 
         Raises:
             RunError: If the disk is full.
@@ -255,6 +266,8 @@ class RowWriter(Generic[R]):
         self._attempts[job] = tried
         line = FailedJob(job, failure.reason, message, tried)
         self._failed.append(msgspec.json.encode(line))
+        if place is not None:
+            self._jobs.without.add(place)
 
     def tried(self, job: str, attempts: int) -> None:
         """Notes how often a job was tried elsewhere, before it is tried here."""
@@ -302,11 +315,10 @@ class RowWriter(Generic[R]):
             RunError: If the disk is full.
         """
         try:
-            if self._ahead is not None:
-                self._ahead.close()
             self._part.close()
         finally:
             self._failed.close()
+            self._drop_process()
 
     def _bodies(self, begin: int = 0) -> Iterator[bytes]:
         """The rows of every job as a JSON array, in the order of the jobs."""
@@ -327,9 +339,9 @@ class RowWriter(Generic[R]):
 
     def _write_parquet(self) -> int:
         final = self.folder._data
-        if self._ahead is not None:
+        if self._process is not None:
             with disk_errors(final):
-                count = self._ahead.finish(self._jobs.places(self._handed))
+                count = self._process.finish(self._jobs.places(self._told))
             if count is not None:
                 return count
         with disk_errors(final), unfinished(final) as temporary:
@@ -337,17 +349,24 @@ class RowWriter(Generic[R]):
             publish(temporary, final)
         return count
 
-    def _hand_on(self) -> None:
-        """Tells the process that makes the table where lines lie that came since."""
-        if self._ahead is None:
-            if self._jobs.count < AHEAD_FROM:
+    def _tell_process(self) -> None:
+        """Tells the process that makes the table of the lines that came since."""
+        if self._process is None:
+            if self._jobs.count < PROCESS_FROM:
                 return
             self._part.flush()
-            self._ahead = TableAhead(self._part.path, self.folder.row_type, self.folder._data)
-        ready = self._jobs.ready(self._handed)
-        self._part.flush()
-        self._ahead.hand_on(self._jobs.places(self._handed, ready))
-        self._handed = ready
+            self._process = TableProcess(self._part.path, self.folder.row_type, self.folder._data)
+        if self._process.has_room:
+            ready = min(self._jobs.ready(self._told), self._told + _MOST_TOLD)
+            self._part.flush()
+            self._process.add(self._jobs.places(self._told, ready))
+            self._told = ready
+
+    def _drop_process(self) -> None:
+        """What it was told is no longer so: a job whose line it knows has another one."""
+        if self._process is not None:
+            self._process.close()
+            self._told = 0
 
 
 class _Jobs:
@@ -355,6 +374,7 @@ class _Jobs:
 
     def __init__(self) -> None:
         self.count = 0
+        self.without: set[int] = set()  # jobs that failed
         self._starts = array("Q")
         self._lengths = array("I")  # 0 where there is no line
         self._ids = array("I")
@@ -373,11 +393,11 @@ class _Jobs:
         return there and self._ids[place] == crc32(job.encode())
 
     def ready(self, begin: int) -> int:
-        """The first job from a place on that has no line."""
-        try:
-            return self._lengths.index(0, begin)
-        except ValueError:
-            return len(self._lengths)
+        """The first job from a place on that has no line and may get one."""
+        at = begin
+        while at < len(self._lengths) and (self._lengths[at] or at in self.without):
+            at += 1
+        return at
 
     def places(self, begin: int = 0, end: int | None = None) -> Iterator[Place]:
         for at in range(begin, len(self._lengths) if end is None else end):

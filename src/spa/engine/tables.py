@@ -45,7 +45,7 @@ def row_bodies(path: Path, lines: Iterable[tuple[Place, bytes | None]]) -> Itera
 def write_table(codec: RowCodec[Any], bodies: Iterable[bytes], target: Path) -> int:
     """Writes a parquet file, and returns how many rows it has.
 
-    Its bytes follow from the rows and their order alone.
+    Its bytes follow from the bodies and their order alone.
 
     Args:
         codec: Of the rows.

@@ -14,8 +14,9 @@ from typing import Generic, TypeVar
 
 from spa.engine.joining import Beside
 from spa.engine.rows import EvaluationRow, JudgedRow, VerdictRow
-from spa.engine.store import CHUNK, StageFolder
+from spa.engine.store import StageFolder
 from spa.engine.stored_run import StoredRun, stage_rows, unreadable
+from spa.engine.tables import CHUNK
 from spa.errors import RunError, UsageError
 from spa.order import lexicographic_key
 from spa.types import (

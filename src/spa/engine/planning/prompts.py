@@ -9,6 +9,7 @@ from typing import cast
 
 from spa.contracts import Source
 from spa.engine.components import create
+from spa.engine.dividing import refuse_split
 from spa.engine.inputs import reading_prompts
 from spa.engine.planning.examples import EACH_SPLIT, ExampleRows
 from spa.recipe import PromptsSpec, Recipe
@@ -27,7 +28,8 @@ def counted_prompts(recipe: Recipe) -> ExampleRows[Prompt]:
         recipe: What would be run.
 
     Raises:
-        RecipeError: If the file of prompts cannot be read, or a row of it is not right.
+        RecipeError: If the file of prompts cannot be read, a row of it is not right, or none would
+            be left to train on.
         SpaError: If another source cannot be read.
     """
     with reading_prompts(recipe):
@@ -48,13 +50,13 @@ def _counted(section: PromptsSpec) -> ExampleRows[Prompt]:
         if place % _CLOCK_EVERY == 0 and time.monotonic() > until:
             return ExampleRows(first["train"][:EACH_SPLIT], None)
     total = counts["train"] + counts["heldout"]
+    refuse_split(heldout, total)
     if heldout is None:
         return ExampleRows(
             [*first["train"][:EACH_SPLIT], *first["heldout"][:EACH_SPLIT]],
             total,
             {"split": tuple(counts.items())},
         )
-    heldout = min(heldout, total)
     rows = [*first["train"], *first["heldout"]]
     kept = [replace(each, split="train") for each in rows[: min(EACH_SPLIT, total - heldout)]]
     out = [replace(each, split="heldout") for each in rows[len(kept) :][: min(EACH_SPLIT, heldout)]]

@@ -169,7 +169,7 @@ def _finished(
 def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> Sequence[R]:
     """Writes the rows of a finished job, or why there are none, and returns them."""
     if finished.failure is not None:
-        writer.fail(finished.job.id, finished.failure)
+        writer.fail(finished.job.id, finished.failure, place=finished.job.place)
         return ()
     try:
         rows = stage.rows(finished.job, finished.value)  # type: ignore[arg-type]  # no failure: a value
@@ -178,7 +178,8 @@ def _write(writer: RowWriter[R], stage: Stage[T, R], finished: Finished[T]) -> S
         raise
     except Exception as error:
         problem = f"its component returned what cannot be kept: {type(error).__name__}: {error}"
-        writer.fail(finished.job.id, RequestFailure("component_error", problem))
+        failure = RequestFailure("component_error", problem)
+        writer.fail(finished.job.id, failure, place=finished.job.place)
         return ()
     return rows
 

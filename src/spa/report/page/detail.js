@@ -57,13 +57,14 @@
   const pairs = (example) => example.pairs.map((each) =>
     each.chosen + " over " + each.rejected + (each.decided_by ? " by " + each.decided_by : "")
     + ", margin " + number(each.margin) + ", gap " + number(each.gap));
+  const NO_FIGURES = ["prompt_id", "models"];
   // What evaluators noted, a table each: a row is a figure, a column a model.
   const noted = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4)))
     : value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));
   const evaluation = ([name, record]) => {
     const figures = new Map();
     for (const [key, value] of Object.entries(record)) {
-      if (key === "prompt_id" || key === "models") continue;
+      if (NO_FIGURES.includes(key)) continue;
       const model = (record.models || []).find((each) => key.startsWith(each + ":")) || "";
       const figure = model ? key.slice(model.length + 1) : key;
       figures.set(figure, { ...figures.get(figure), [model]: value });
@@ -71,7 +72,7 @@
     const columns = ["", ...(record.models || [])].filter((model) =>
       [...figures.values()].some((values) => Object.hasOwn(values, model)));
     const row = ([figure, values]) => make("tr", "", make("td", "", figure.replaceAll("_", " ")),
-      ...columns.map((model) => make("td", "", noted(values[model]))));
+      ...columns.map((model) => make("td", typeof values[model] === "string" ? "text" : "", noted(values[model]))));
     const head = make("tr", "", make("th", "", ""), ...columns.map((model) => make("th", "", model && named(model))));
     return make("div", "scroll", make("table", "numbers",
       make("caption", "", name), make("thead", "", head), make("tbody", "", ...[...figures].map(row))));
@@ -79,6 +80,7 @@
   const evaluations = (example) => {
     const tables = Object.entries(example.evaluations)
       .filter(([name]) => !name.startsWith("judge-scores")) // they are in the scores above
+      .filter(([, record]) => Object.keys(record).some((key) => !NO_FIGURES.includes(key)))
       .map(evaluation);
     return tables.length ? [make("h4", "", "Evaluation"), ...tables] : [];
   };
