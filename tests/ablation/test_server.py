@@ -12,6 +12,7 @@ import pytest
 
 from spa.ablation import server as module
 from spa.ablation.server import CellServer
+from spa.cli import cell_server
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
 
@@ -57,3 +58,6 @@ def test_files_where_spa_is_called_are_not_taken_for_modules(
     with CellServer() as another:
         assert list(another.run(["schema"], tmp_path / "run.log")) == []
         assert another.code == 0
+    with monkeypatch.context() as patch:  # as where processes cannot be forked
+        patch.setattr(cell_server, "_say", lambda *_: None)
+        assert cell_server._spawned(["schema"], tmp_path / "run.log") == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spa.comparison.figures import Comparison, Setting, compare, compare_settings
-from spa.comparison.formats import as_csv, as_json, as_markdown
+from spa.comparison.formats import as_csv, as_json, as_markdown, explanation
 from spa.comparison.series import Figure
 from spa.engine.stored_run import open_run
 from spa.errors import SpaError, UsageError
@@ -115,6 +115,20 @@ def test_more_comparisons_need_more_evidence(make_run: MakeRun) -> None:
     assert cells(alone)[1].adjusted_p == pytest.approx(2 * 4 / 2**8)
     assert cells(among)[1].adjusted_p == pytest.approx(min(1, 12 * 4 / 2**8))
     assert (cells(alone)[1].sure, cells(among)[1].sure) == (True, False)
+
+
+def test_what_the_differences_are_is_said(make_run: MakeRun) -> None:
+    first, second = make_run("first", BEFORE, better(0)), make_run("second", BEFORE, better(1))
+    start = "Differences to first, paired by prompt, with 95% intervals over prompts; "
+    of_two = explanation(compared(first, second))
+    assert of_two == (
+        f"{start}bold where 0 is excluded and the p-value, adjusted by Holm's method for 2 "
+        "differences, is below 0.05."
+    )
+    alone = [make_run(name, {"p0": BEFORE["p0"]}, {"p0": [5.0]}) for name in ("third", "fourth")]
+    assert "p-value, which takes two prompts" in explanation(compared(*alone))
+    none = explanation(compared(first, make_run("fifth", {"q0": [4.0, 6.0]}, {"q0": [5.0]})))
+    assert none == "No figure could be paired by prompt with one of first."
 
 
 def test_unscored_prompts_are_left_out_of_the_pairs(make_run: MakeRun) -> None:

@@ -36,6 +36,13 @@ def failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return start
 
 
+def test_files_where_spa_is_called_are_not_taken_for_modules(
+    failure: Callable[[str], str], tmp_path: Path
+) -> None:
+    failure("import os, sys; print('safe', os.environ['PYTHONSAFEPATH']); sys.exit(1)")
+    assert (tmp_path / "processes.log").read_text().splitlines() == ["safe 1"]
+
+
 def test_the_last_error_is_named_and_all_output_kept(
     failure: Callable[[str], str], tmp_path: Path
 ) -> None:

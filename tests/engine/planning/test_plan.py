@@ -16,6 +16,7 @@ from spa.engine.keys import stage_key
 from spa.engine.pipeline import planned_stages, run_recipe
 from spa.engine.planning import FIGURES, RunPlan, examples, plan_run
 from spa.engine.records import RowCodec
+from spa.errors import RecipeError
 from spa.recipe import Recipe
 from spa.types import RunEvent
 
@@ -53,6 +54,11 @@ def test_without_a_store_all_is_to_be_done_and_nothing_is_written(
     assert of["judge-refined"].requests == 14
     assert of["denoise"].requests == of["pairs"].requests == 0
     assert of["sample"].seconds is None
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_no_plan(recipe: Load, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="so none is left to train on"):
+        plan(recipe(["prompts.split.heldout=10"]), tmp_path)
 
 
 def test_a_policy_that_is_not_trained_yet_has_no_key(recipe: Load, tmp_path: Path) -> None:
