@@ -161,6 +161,17 @@ def test_sources_without_a_file_are_not_asked() -> None:
     assert runner.invoke(app, ["good.yaml", *swap]).exit_code == 0
 
 
+def test_problems_of_a_recipe_that_others_extend_are_told_once() -> None:
+    for name in ("one", "two"):
+        Path(f"{name}.yaml").write_text(f"extends: bad.yaml\nname: {name}\n", encoding="utf-8")
+    alone = runner.invoke(app, ["one.yaml"]).stderr.splitlines()
+    both = runner.invoke(app, ["one.yaml", "two.yaml"]).stderr.splitlines()
+    count = len(alone) - 1
+    told = "a problem that is" if count == 1 else f"{count} problems that are"
+    assert both[:-1] == [*alone[:-1], f"two.yaml: {told} told above"]
+    assert both[-1].startswith(alone[-1].partition(".")[0])
+
+
 def test_json() -> None:
     result = runner.invoke(app, ["good.yaml", "bad.yaml", "--json"])
     assert result.exit_code == 2

@@ -10,7 +10,7 @@ import typer
 from spa.cli.options import Sets, Swaps
 
 if TYPE_CHECKING:
-    from spa.errors import RecipeError
+    from spa.errors import Problem, RecipeError
     from spa.recipe import Recipe
 
 __all__ = ["validate"]
@@ -42,6 +42,7 @@ def validate(
     sets, swaps = sets or [], swaps or []
     records: list[dict[str, Any]] = []
     failed: list[Path] = []
+    told: set[Problem] = set()
     for path in recipes:
         try:
             recipe = load_recipe(path, sets=sets, swaps=swaps)
@@ -52,7 +53,7 @@ def validate(
             failed.append(path)
             records.append(_refused(path, error))
             if not as_json:
-                typer.echo(harmless(str(error)), err=True)
+                typer.echo(harmless(_new_problems(path, error, told)), err=True)
         else:
             notes = kin_notes(kin_judges(recipe))
             records.append(
@@ -65,7 +66,7 @@ def validate(
     if as_json:
         typer.echo(json_text(records, indent=2))
     elif failed:
-        count = sum(len(record.get("problems", ())) for record in records)
+        count = len(told)
         mistakes = "1 problem" if count == 1 else f"{count} problems"
         again = command_line(context, "validate", failed, sets, swaps)
         said = f"{mistakes}. Nothing was run. Once mended, check again with: {again}"
@@ -75,6 +76,17 @@ def validate(
         typer.echo(harmless(f"Next: {again}"))
     if failed:
         raise typer.Exit(2)
+
+
+def _new_problems(path: Path, error: RecipeError, told: set[Problem]) -> str:
+    """The problems that were not told of before, which come from a recipe that others extend."""
+    new = [each for each in error.problems if each not in told]
+    told.update(new)
+    lines = [str(each) for each in new]
+    if again := len(error.problems) - len(new):
+        problems = "a problem that is" if again == 1 else f"{again} problems that are"
+        lines.append(f"{path}: {problems} told above")
+    return "\n".join(lines)
 
 
 def _refused(path: Path, error: RecipeError) -> dict[str, Any]:
