@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from rows import plugin
 from spa.engine.answers import AnswerLog
@@ -32,7 +35,8 @@ from spa.types import Response
 __all__ = ["main"]
 
 SAMPLES = 5
-_MEGABYTE = 1024  # ru_maxrss counts kibibytes
+_MEGABYTE = 1 << 20
+_LOOK_EVERY = 0.2
 _RECIPE = """\
 name: rows
 objectives:
@@ -64,21 +68,49 @@ def _measured(rows: int, folder: Path) -> dict[str, Any]:
             interrupt=Interrupt(),
             listen=lambda _: None,
         )
-        prompts = prompts_stage(context)
-        make_pairs(context, prompts, Policy("base", recipe.model))
+        with _Memory() as memory:
+            prompts = prompts_stage(context)
+            make_pairs(context, prompts, Policy("base", recipe.model))
     seconds = {stage.name: stage.seconds for stage in context.stages}
     count = {stage.name: stage.rows for stage in context.stages}
-    # The process that makes tables may have had its most at another time: this is no less.
-    peaks = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    peak = sum(each.ru_maxrss for each in peaks) / _MEGABYTE
     return {
         "rows": count["sample"],
         "pairs": count["pairs"],
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "sample_rows_per_s": round(count["sample"] / seconds["sample"]),
-        "peak_mb": round(peak),
+        "peak_mb": round(memory.peak / _MEGABYTE),
         "resume_s": round(_resume(context, rows, folder), 2),
     }
+
+
+class _Memory:
+    """The most memory that this process and those that it starts held at one time.
+
+    Attributes:
+        peak: Bytes; what processes share counts for each of them.
+    """
+
+    def __enter__(self) -> _Memory:
+        self.peak = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        # What this one held between two looks.
+        self.peak = max(self.peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+
+    def _look(self) -> None:
+        own = psutil.Process()
+        while not self._done.wait(_LOOK_EVERY):
+            held = 0
+            for process in (own, *own.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    held += process.memory_info().rss
+            self.peak = max(self.peak, held)
 
 
 def _recipe(rows: int, folder: Path) -> Recipe:
