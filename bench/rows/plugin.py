@@ -27,7 +27,8 @@ __all__ = ["CountedPrompts", "Instant", "InstantConfig", "NumbersConfig"]
 _TEXT = "Take a breath, write down what happened, and call someone whom you trust. " * 4
 _IDS = tuple(range(1000, 1064))
 _FEW = (-0.1, -3.0, -3.5, -4.0, -4.5, -5.0, -5.5, -6.0, -6.5)
-_ROOM = 4096
+_DIFFERENT = 10_007
+_ROOM = 512
 
 
 class InstantConfig(ComponentConfig):
@@ -38,24 +39,37 @@ class InstantConfig(ComponentConfig):
 
 
 class Instant:
-    """Answers with 64 tokens, or with one of nine distributions of labels."""
+    """Answers with 64 tokens, or with one of nine distributions of labels.
+
+    All answers are there from the start, so that the engine's time is measured and not its own.
+    """
 
     remote = True
 
     def __init__(self, config: InstantConfig) -> None:
-        """Needs nothing."""
+        """Makes the answers."""
         del config
+        turns = [_FEW[turn:] + _FEW[:turn] for turn in range(len(_FEW))]
+        self._labels = [LabelResult(turn, 1.0, 400) for turn in turns]
+        self._texts = [
+            ChatResult(f"{number}. {_TEXT}", _IDS, "stop", 40) for number in range(_DIFFERENT)
+        ]
 
     def stream(self, waiting: Waiting) -> Iterator[tuple[int, Result]]:
         """Answers whatever waits."""
         while taken := waiting.take(_ROOM):
             for number, request in taken:
-                yield number, _answer(number, request)
+                yield number, self._answer(number, request)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result]]:
         """Answers in order."""
         for place, request in enumerate(requests):
-            yield place, _answer(place, request)
+            yield place, self._answer(place, request)
+
+    def _answer(self, number: int, request: Request) -> Result:
+        if isinstance(request, ChatRequest):
+            return self._texts[number % _DIFFERENT]
+        return self._labels[number * 7 % len(_FEW)]
 
     def fingerprint(self) -> str:
         """Always the same model."""
@@ -67,13 +81,6 @@ class Instant:
 
     def close(self) -> None:
         """There is nothing to close."""
-
-
-def _answer(number: int, request: Request) -> Result:
-    if isinstance(request, ChatRequest):
-        return ChatResult(f"{number}. {_TEXT}", _IDS, "stop", 40)
-    turn = number * 7 % len(_FEW)
-    return LabelResult(_FEW[turn:] + _FEW[:turn], 1.0, 400)
 
 
 class NumbersConfig(ComponentConfig):

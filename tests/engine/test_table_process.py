@@ -29,6 +29,7 @@ PART = ["failures.jsonl", "part-00000.jsonl"]
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PROCESS_FROM", 32)
     monkeypatch.setattr(store, "CHUNK", 16)
+    monkeypatch.setattr(store, "PROCESS_AGE", 0)
 
 
 def write(writer: RowWriter[Response], jobs: Iterable[int], text: str = "") -> None:
@@ -139,6 +140,17 @@ def test_a_process_that_was_killed_is_not_missed(
     committed(writer)
     assert len(list(writer.folder.read())) == 3 * JOBS
     assert len(caplog.records) == 1
+
+
+def test_one_that_had_no_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PROCESS_AGE", 3600)
+    writer = begun(tmp_path / "rows", range(JOBS))
+    process = process_of(writer)
+    committed(writer)
+    assert process.returncode == -signal.SIGKILL
+    assert len(list(writer.folder.read())) == 3 * JOBS
 
 
 def test_one_that_cannot_be_started_is_not_missed(

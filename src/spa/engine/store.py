@@ -42,6 +42,9 @@ R = TypeVar("R")
 PROCESS_FROM = 1 << 14
 """Jobs with rows from which on the parquet file is made while others are still under way."""
 
+PROCESS_AGE = 2.0
+"""Seconds that the process has had at the least, or it is not waited for: it starts in one."""
+
 _MOST_TOLD = 16 * CHUNK  # at once: a stage that goes on has many lines from the start
 
 
@@ -339,7 +342,9 @@ class RowWriter(Generic[R]):
 
     def _write_parquet(self) -> int:
         final = self.folder._data
-        if self._process is not None:
+        if self._process is not None and self._process.age < PROCESS_AGE:
+            self._drop_process()
+        elif self._process is not None:
             with disk_errors(final):
                 count = self._process.finish(self._jobs.places(self._told))
             if count is not None:

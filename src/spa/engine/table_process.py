@@ -16,6 +16,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -52,6 +53,7 @@ class TableProcess:
         self._final = final
         self._made = final.with_name(f"{final.name}.{os.getpid()}.process.tmp")
         self._left = bytearray()
+        self._started = time.monotonic()
         self._process: subprocess.Popen[bytes] | None = None
         if not sys.executable:  # Python is part of another program
             return
@@ -67,6 +69,11 @@ class TableProcess:
             )
             if self._process.stdin is not None:
                 os.set_blocking(self._process.stdin.fileno(), False)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._started
 
     @property
     def has_room(self) -> bool:
