@@ -20,11 +20,13 @@ import numpy as np
 from spa.engine.lines import LineFile, Place
 from spa.types import ChatRequest, ChatResult, LabelRequest, LabelResult, Request, Result
 
-__all__ = ["AnswerLog", "decoded_answer", "request_key"]
+__all__ = ["AnswerLog", "SeededKeys", "decoded_answer", "request_key"]
 
 _RECENT = 1 << 15
 _PREFIX = 16  # hexadecimal digits of a key that the index holds; the line on disk has all of them
 _KINDS = {kind: kind.__name__.encode() for kind in (ChatRequest, LabelRequest)}
+_SEED = b'"seed":'
+_NO_SEED = _SEED + b"null"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,6 +62,34 @@ def request_key(request: Request) -> str:
     """The sha256 of a request with its seed."""
     kind = _KINDS.get(type(request)) or type(request).__name__.encode()
     return hashlib.sha256(kind + _encode(request)).hexdigest()
+
+
+class SeededKeys:
+    """`request_key` of requests that differ in their seeds: what they share is hashed once."""
+
+    def __init__(self) -> None:
+        """Has hashed nothing yet."""
+        self._bare: Request | None = None
+        self._shared = hashlib.sha256()
+        self._rest = b""
+
+    def of(self, bare: Request, request: Request) -> str:
+        """``request_key(request)``.
+
+        Args:
+            bare: The request without a seed, or the same object as ``request``.
+            request: It, with a seed.
+        """
+        if bare is request or not isinstance(request, ChatRequest) or request.seed is None:
+            return request_key(request)
+        if bare is not self._bare:
+            # In text, quotes are escaped, so this stands nowhere else.
+            shared, _, self._rest = _encode(bare).rpartition(_NO_SEED)
+            self._shared = hashlib.sha256(_KINDS[ChatRequest] + shared + _SEED)
+            self._bare = bare
+        whole = self._shared.copy()
+        whole.update(b"%d%b" % (request.seed, self._rest))
+        return whole.hexdigest()
 
 
 def decoded_answer(line: bytes) -> Result:

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from spa.contracts import Backend, Returns, Waiting
-from spa.engine.answers import request_key
+from spa.engine.answers import SeededKeys
 from spa.engine.keys import SeedsBelow
 from spa.engine.making import maker
 from spa.errors import RequestError, RunError, SpaError
@@ -186,6 +186,7 @@ class _Driver(Generic[T]):
         self.active = 0
         self._exhausted = False
         self._numbers = count()
+        self._keys = SeededKeys()
         self._questions: deque[_Question] = deque()
         self._asked: dict[int, _Question] = {}
         self._finished: deque[Finished[T]] = deque()
@@ -322,7 +323,7 @@ class _Driver(Generic[T]):
         seeds = SeedsBelow(self.seed, self.stage, active.job.id, active.rounds)
         for place, bare in enumerate(requests):
             request = _seeded(bare, seeds, place)
-            key = request_key(request)
+            key = self._keys.of(bare, request)
             stored = self.memory.find(key)
             if stored is not None:
                 self.tally.replayed += 1
