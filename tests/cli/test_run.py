@@ -77,6 +77,14 @@ def test_json_prints_events_and_the_end_on_stdout(capsys: Captured) -> None:
 
 
 @pytest.mark.usefixtures("recipe_file")
+def test_dry_run_looks_at_the_prompts(capsys: Captured) -> None:
+    assert main(["run", "tiny.yaml", "--dry-run", "--set", "prompts.split.heldout=500"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "500 prompts are to be held out, but there are only" in err
+
+
+@pytest.mark.usefixtures("recipe_file")
 def test_dry_run_lists_the_stages_and_runs_nothing(capsys: Captured) -> None:
     assert main(["run", "tiny.yaml", "--dry-run", "--set", "loss.beta=3"]) == 0
     said = capsys.readouterr().out

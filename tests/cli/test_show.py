@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from reported_run import make_reported_run
 from rich.console import Console
 from viewed_run import make_viewed_run
 
@@ -249,3 +250,22 @@ def test_a_pager_that_is_closed_early_ends_the_reading(monkeypatch: pytest.Monke
 
     paging.page(endless())
     assert read > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("done", "Training lowered the score of no held-out prompt."),
+        (
+            "running",
+            "As far as is known, training lowered the score of no held-out prompt; the run is not "
+            "finished, so scores may be missing.",
+        ),
+    ],
+)
+def test_no_regressions_of_a_run_that_is_not_finished_are_no_all_clear(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: str, told: str
+) -> None:
+    run = make_reported_run(tmp_path / "runs", heldout=0, status=status)
+    assert main(["show", str(run), "--regressions", "--no-pager"]) == 0
+    assert capsys.readouterr().out.startswith(told + "\n")

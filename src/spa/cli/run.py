@@ -78,6 +78,10 @@ def run(
         return command_line(context, "run", [recipe], sets or (), swaps or (), options)
 
     if dry_run:
+        from spa.engine.inputs import input_problems
+
+        if problems := input_problems(loaded):
+            raise RecipeError(problems)
         _show_plan(loaded, name, command(name), as_json=as_json)
         return
     if is_follower():

@@ -238,6 +238,11 @@ def _nothing(reader: Reader, choice: Choice) -> str:
         return "There are no more examples."
     if choice.regressions:
         what = "prompt of this evaluator" if _is_own(reader) else "held-out prompt"
+        if reader.run.manifest.get("status") != "done":
+            return (
+                f"As far as is known, training lowered the score of no {what}; the run is not "
+                "finished, so scores may be missing."
+            )
         return f"Training lowered the score of no {what}."
     return f"No example of round {reader.round} fits."
 
