@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import json
 import time
-from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from zlib import crc32
 
 import msgspec
 
 from spa.engine.checksums import with_checksums
 from spa.engine.damage import drop_damaged
 from spa.engine.files import disk_errors, publish, unfinished, write_json
-from spa.engine.lines import LineFile, Place, seal, sound_lines
+from spa.engine.job_lines import JobLines
+from spa.engine.lines import LineFile, seal, sound_lines
 from spa.engine.records import RowCodec
 from spa.engine.table_process import TableProcess
 from spa.engine.tables import CHUNK, ROWS, row_bodies, write_table
@@ -189,7 +188,7 @@ class RowWriter(Generic[R]):
         self._part = LineFile(folder.path / "part-00000.jsonl")
         self._process: TableProcess | None = None
         self._told = 0  # the process knows the lines of all jobs before this place
-        self._jobs = _Jobs()
+        self._jobs = JobLines()
         for place, body in self._part.read():
             head = _head.decode(b"{" + body)
             self._jobs.add(head.place, head.job, place)
@@ -323,9 +322,9 @@ class RowWriter(Generic[R]):
             self._failed.close()
             self._drop_process()
 
-    def _bodies(self, begin: int = 0) -> Iterator[bytes]:
+    def _bodies(self) -> Iterator[bytes]:
         """The rows of every job as a JSON array, in the order of the jobs."""
-        return row_bodies(self._part.path, self._part.several(self._jobs.places(begin)))
+        return row_bodies(self._part.path, self._part.several(self._jobs.places()))
 
     def _write_failures(self) -> None:
         """Leaves one line for every job that could not be done, and none for those that were."""
@@ -359,7 +358,6 @@ class RowWriter(Generic[R]):
         if self._process is None:
             if self._jobs.count < PROCESS_FROM:
                 return
-            self._part.flush()
             self._process = TableProcess(self._part.path, self.folder.row_type, self.folder._data)
         if self._process.has_room:
             ready = min(self._jobs.ready(self._told), self._told + _MOST_TOLD)
@@ -368,43 +366,7 @@ class RowWriter(Generic[R]):
             self._told = ready
 
     def _drop_process(self) -> None:
-        """What it was told is no longer so: a job whose line it knows has another one."""
+        """Ends the process, if there is one; nothing that it is told from now on counts."""
         if self._process is not None:
             self._process.close()
             self._told = 0
-
-
-class _Jobs:
-    """Where the line of each job lies, by the job's place among all jobs of the stage."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.without: set[int] = set()  # jobs that failed
-        self._starts = array("Q")
-        self._lengths = array("I")  # 0 where there is no line
-        self._ids = array("I")
-
-    def add(self, place: int, job: str, where: Place) -> None:
-        if place >= len(self._starts):
-            more = place + 1 - len(self._starts)
-            for each in (self._starts, self._lengths, self._ids):
-                each.extend([0] * (more + len(each) // 8))
-        self.count += self._lengths[place] == 0
-        self._starts[place], self._lengths[place] = where
-        self._ids[place] = crc32(job.encode())
-
-    def has(self, place: int, job: str) -> bool:
-        there = place < len(self._lengths) and self._lengths[place] > 0
-        return there and self._ids[place] == crc32(job.encode())
-
-    def ready(self, begin: int) -> int:
-        """The first job from a place on that has no line and may get one."""
-        at = begin
-        while at < len(self._lengths) and (self._lengths[at] or at in self.without):
-            at += 1
-        return at
-
-    def places(self, begin: int = 0, end: int | None = None) -> Iterator[Place]:
-        for at in range(begin, len(self._lengths) if end is None else end):
-            if length := self._lengths[at]:
-                yield self._starts[at], length
